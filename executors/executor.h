@@ -1,0 +1,171 @@
+// The seam between deciding and doing: one job at a time, never the pipeline, the plan or the database.
+//
+// The scheduler (runner/run) calls Executor::prepare, possibly ahead of the job's turn, then Execution::run on the
+// job's own thread, then destroys the Execution. Implementations come from make.h and need no header.
+//
+// A job that fails is a value (JobResult). A broken world throws WorldError; nothing else is thrown on purpose.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "pipelines/pipeline.h"
+#include "pipelines/progress.h"
+
+namespace executors {
+
+// The world broke: no engine, no image, disk full. `reason` is GitLab's word for it ("image_pull_failure",
+// "runner_system_failure", …), `hint` says what to do and may be empty.
+class WorldError : public std::runtime_error {
+ public:
+  WorldError(std::string reason, const std::string& message, std::string hint = {})
+      : std::runtime_error(message), reason(std::move(reason)), hint(std::move(hint)) {}
+  std::string reason;
+  std::string hint;
+};
+
+// Names one attempt of one job for ever: it labels and names all that is made for it.
+struct JobId {
+  std::string owner;           // 32 hexadecimal digits: the database's id
+  std::uint64_t run = 0;       // from 1
+  std::uint32_t job = 0;       // from 1, its place in the pipeline
+  std::uint32_t attempt = 1;   // from 1
+  std::string name;            // the job's name, for the label runner.job
+  std::string resource_name() const;  // r-<owner8>-<run>-<job>-<attempt>
+};
+
+using Environment = std::vector<std::pair<std::string, std::string>>;
+
+// The run's sources: one read-only snapshot that every job sees through a private, writable view.
+struct Sources {
+  std::filesystem::path snapshot;      // directories 0777, files 0666 or 0777; empty: no sources
+  std::filesystem::path tracked_list;  // file: NUL-separated relative paths git tracks (for artifacts:untracked)
+};
+
+struct ServiceSpec {
+  std::string image;                   // expanded
+  std::vector<std::string> aliases;    // all names it is reachable by, GitLab's rules applied; never empty
+  std::optional<std::vector<std::string>> entrypoint, command;
+  Environment environment;
+  std::vector<pipelines::PullPolicy> pull_policy;
+};
+
+enum class Network : std::uint8_t { bridge, none };
+
+// The sandbox: what must be known to create and start it, before the job's turn.
+struct JobSpec {
+  JobId id;
+  std::filesystem::path directory;  // host directory of this attempt, not yet made; the execution makes and removes it
+  std::filesystem::path layer;      // where the artifact layer is to stand afterwards (see Collected); not yet made
+  std::string project_dir;          // the sources' path inside the sandbox, e.g. /builds/group/project
+  Sources sources;
+  // Read-only trees of earlier jobs' artifacts laid over the sources; later ones win.
+  std::vector<std::filesystem::path> inputs;
+  std::string image;                // expanded; empty for the shell executor
+  std::string image_user, platform;
+  std::optional<std::vector<std::string>> entrypoint;
+  std::vector<pipelines::PullPolicy> pull_policy;  // tried in order; empty: the executor's default
+  std::vector<ServiceSpec> services;
+  Network network = Network::bridge;
+  bool more_to_come = false;        // other jobs of this run follow: worth keeping what can be used again
+};
+
+struct ReportSpec {
+  std::string kind;  // "dotenv", "junit", …
+  std::vector<std::string> paths;
+};
+
+// What to take from the workspace when the job is over.
+struct ArtifactsSpec {
+  std::vector<std::string> paths, exclude;  // globs, expanded, relative to the project's directory
+  bool untracked = false;
+  pipelines::ArtifactsWhen when = pipelines::ArtifactsWhen::on_success;
+  std::vector<ReportSpec> reports;          // taken whatever `when` says
+};
+
+// What to do in it, known when its turn comes.
+struct Work {
+  Environment environment;                  // the job's whole environment on top of the image's own
+  std::vector<std::string> script;          // before_script and script, one shell
+  std::vector<std::string> after_script;    // another shell
+  std::chrono::seconds timeout{3600};       // of the script; then job_execution_timeout
+  std::chrono::seconds after_timeout{300};
+  std::chrono::seconds grace{10};           // between TERM and KILL when cancelled
+  ArtifactsSpec artifacts;
+  bool debug_trace = false;                 // CI_DEBUG_TRACE
+};
+
+// What was taken: one directory tree on this host, owned by the runner, read-only by agreement, modes normalised.
+struct Collected {
+  std::string kind;                 // "archive" (paths and untracked), or the report's kind
+  std::filesystem::path directory;  // relative paths below it are those below the project's directory
+  std::uint64_t files = 0;
+  std::uint64_t bytes = 0;
+};
+
+struct JobResult {
+  pipelines::Outcome outcome = pipelines::Outcome::broken;  // passed, failed, cancelled or broken
+  int exit_code = -1;               // the script's; -1: there is none
+  // GitLab's words (script_failure, job_execution_timeout, runner_system_failure, image_pull_failure, …), or ours:
+  // oom, lost, artifacts_failed. Empty when passed.
+  std::string reason;
+  std::string message;              // one line for people: what happened and what to do
+  std::vector<Collected> collected;
+};
+
+// The job's log: exact bytes, cut anywhere, in order; one thread per sink. The stream is
+//   section_start:T:step_script\r\e[0K  <the script's bytes>  section_end:T:step_script\r\e[0K
+// and the same with `after_script` where there is one. T is always ten digits, so a byte count names a place in it.
+class LogSink {
+ public:
+  virtual ~LogSink() = default;
+  virtual void write(std::string_view bytes) = 0;
+};
+
+// What is told about a job and is not its log. Called from the job's thread; one line each, no newline.
+class Notices {
+ public:
+  virtual ~Notices() = default;
+  virtual void status(std::string_view line) = 0;   // passing: "pulling node:18, 45 %"
+  virtual void warning(std::string_view line) = 0;  // kept: "artifacts: dist/ matched nothing"
+};
+
+// One job's sandbox. Neither copies nor moves; the destructor removes all that was made for it (the removal itself
+// may go on behind until Executor::settle), except JobResult::collected.
+class Execution {
+ public:
+  virtual ~Execution() = default;
+  // What to remember to find it again after a crash; stable from construction on.
+  virtual std::string handle() const = 0;
+  // Gives the go and blocks until the job is over and its artifacts are taken. Call once. A stop request cancels:
+  // TERM, Work::grace, KILL; after_script still runs. Throws WorldError.
+  virtual JobResult run(const Work&, LogSink&, Notices&, std::stop_token) = 0;
+};
+
+// Called concurrently for different jobs.
+class Executor {
+ public:
+  virtual ~Executor() = default;
+  // Makes the sandbox ready up to the go: image, services, network, workspace, container started and waiting.
+  // May be called before the job's turn and dropped. Throws WorldError; after a throw nothing is left behind.
+  virtual std::unique_ptr<Execution> prepare(const JobSpec&, Notices&, std::stop_token) = 0;
+  // Finds the sandbox of a runner that died, by what handle() said; run() then does not give the go again but reads
+  // the log on from `log_bytes_kept` (a byte count of the stream, see LogSink) and waits for the end. Null when
+  // nothing is left of it: the job is lost.
+  virtual std::unique_ptr<Execution> adopt(const JobSpec&, std::string_view handle, std::uint64_t log_bytes_kept) = 0;
+  // From now on cancelled jobs are killed without grace and without after_script (the second Ctrl-C).
+  virtual void hurry() = 0;
+  // Blocks until everything this executor made and nobody holds any more is gone. Call before the program exits.
+  virtual void settle() = 0;
+};
+
+}  // namespace executors

@@ -1,0 +1,60 @@
+// Variables by name, with GitLab's precedence and its places of expansion. Values are expanded after parsing,
+// never the text of the file.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "pipelines/pipeline.h"
+
+namespace pipelines {
+
+// From weak to strong (docs.gitlab.com/ee/ci/variables, "CI/CD variable precedence"). A stronger layer hides a weaker.
+enum class Precedence : std::uint8_t { predefined, global, workflow_rule, job, rule, dotenv, project, pipeline };
+
+// A flat set of variables. A later set() of the same or a stronger layer replaces; of a weaker one is ignored.
+class VariableSet {
+ public:
+  struct Entry {
+    std::string value;
+    Precedence precedence = Precedence::predefined;
+    bool expand = true;
+    bool masked = false;
+    bool file = false;
+  };
+  void set(std::string_view name, std::string value, Precedence, bool expand = true, bool masked = false,
+           bool file = false);
+  void set(const Variable&, Precedence);
+  void set_all(const Variables&, Precedence);
+  const Entry* find(std::string_view name) const;
+  const std::map<std::string, Entry, std::less<>>& entries() const { return entries_; }
+
+  // The set with every value's references replaced by the values of this set, recursively, as GitLab does it:
+  // `$v`, `${v}` and `%v%`; `$$` stays for one `$`; unknown names and cycles (A=$B, B=$A) are left as written;
+  // entries with expand=false are kept literal. Bounded: a value grows to at most 1 MiB.
+  VariableSet expanded() const;
+
+  // Replaces references in `text` from this set (already expanded): for image names, artifact paths and the like.
+  // Unknown names become empty (gitlab-runner's os.Expand); `$$` is one `$`.
+  std::string expand(std::string_view text) const;
+
+ private:
+  std::map<std::string, Entry, std::less<>> entries_;
+};
+
+struct Dotenv {
+  std::vector<std::pair<std::string, std::string>> variables;
+  std::vector<std::string> warnings;  // "line 3: …": lines that are no KEY=value
+};
+// A `reports:dotenv` or --env-file text: KEY=value lines, `#` comments, blank lines, one pair of surrounding quotes
+// removed, no expansion. At most `limit` bytes are read (GitLab: 5 KiB for reports).
+Dotenv parse_dotenv(std::string_view text, std::size_t limit);
+
+// CI_COMMIT_REF_SLUG's rule: lower case, everything but a-z0-9 becomes '-', at most 63 bytes, no '-' at the ends.
+std::string slug(std::string_view text, std::size_t limit = 63);
+
+}  // namespace pipelines
