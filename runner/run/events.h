@@ -1,0 +1,94 @@
+// What happens in a run, as values. The scheduler makes them, observers (console, recorder, …) take them; nothing goes
+// back up. Stored and printed from here alone, so that no two places spell an event differently.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "pipelines/plan.h"
+#include "pipelines/progress.h"
+
+namespace runner {
+
+using Clock = std::chrono::system_clock;
+using RunId = std::uint64_t;  // from 1, counted in a database
+
+struct JobKey {
+  pipelines::JobIndex job = 0;  // index into the plan, from 0
+  std::uint32_t attempt = 1;    // from 1
+};
+
+struct RunStarted {
+  RunId run = 0;
+  Clock::time_point time;
+  std::string file;   // the pipeline file as the user named it
+  std::string ref, sha, event;
+  struct Job {
+    pipelines::JobIndex job = 0;
+    std::string name, stage;
+  };
+  std::vector<Job> jobs;  // those of the plan that are included
+};
+struct JobPreparing {  // its turn may still come later
+  JobKey key;
+  Clock::time_point time;
+};
+struct JobStarted {  // the go was given to an attempt
+  JobKey key;
+  Clock::time_point time;
+  std::string handle;  // what Executor::adopt wants
+};
+struct JobRetried {  // an attempt ended and another follows
+  JobKey key;        // the one that ended
+  Clock::time_point time;
+  int exit_code = -1;
+  std::string reason, message;
+};
+struct JobStatus {  // passing: pull progress and the like
+  JobKey key;
+  std::string text;
+};
+struct JobWarning {
+  JobKey key;
+  Clock::time_point time;
+  std::string text;
+};
+struct JobFinished {  // once per job, after its retries; also for jobs that never started
+  JobKey key;         // the last attempt; attempt 0: none ever started
+  Clock::time_point time;
+  pipelines::Outcome outcome = pipelines::Outcome::skipped;
+  bool allowed = false;         // a failure that the pipeline tolerates
+  int exit_code = -1;           // -1: there is none
+  std::string reason, message;  // see executors::JobResult; for skipped jobs why
+  std::chrono::milliseconds duration{0};
+  std::uint64_t artifact_files = 0, artifact_bytes = 0;
+};
+struct RunFinished {
+  Clock::time_point time;
+  pipelines::Verdict verdict = pipelines::Verdict::passed;
+  std::chrono::milliseconds duration{0};
+  std::string message;  // why there was nothing to do, what it waits for …; may be empty
+};
+
+using Event = std::variant<RunStarted, JobPreparing, JobStarted, JobRetried, JobStatus, JobWarning, JobFinished, RunFinished>;
+
+class Observer {
+ public:
+  virtual ~Observer() = default;
+  // Scheduler thread, in order. Jobs are indices into RunStarted::jobs' `job`, which comes first.
+  virtual void on(const Event&) = 0;
+  // Output of one attempt, redacted, cut anywhere; from that job's own thread, between its JobStarted and its
+  // JobFinished or JobRetried. Implementations guard themselves. `raw` counts the bytes of the executor's stream (see
+  // executors::LogSink) that are covered so far.
+  virtual void log(const JobKey& key, std::string_view bytes, std::uint64_t raw) {
+    (void)key;
+    (void)bytes;
+    (void)raw;
+  }
+};
+
+}  // namespace runner
