@@ -1,0 +1,61 @@
+// Snapshots: the read-only copy of the sources that every job of a run sees through a private, writable view.
+//
+// A snapshot is a directory `<root>/<fingerprint>` with
+//   tree/      the sources: directories 0777, files 0666 or 0777, symlinks as they are; with a usable .git
+//   tracked    NUL-separated paths git tracks
+//   index      what each file was made from, so that the next snapshot copies only what changed
+//   lock       held (shared flock) by runs that use it
+// It never shares a file with the user's tree, is put in place by one rename and not changed afterwards; files that
+// did not change are hard links between snapshots. Several processes may make and prune at once.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <stop_token>
+#include <string>
+
+#include "executors/executor.h"
+#include "runner/hosts/git.h"
+
+namespace runner {
+
+struct SnapshotOptions {
+  std::string revision;          // `--ref`: the tree of this commit; empty: the working tree
+  bool git = true;               // with a .git
+  std::filesystem::path except;  // never taken (our own state when it is below the project)
+  unsigned threads = 2;
+  std::stop_token stop;
+};
+
+// A snapshot in use: while this object lives, prune_snapshots leaves it alone.
+class Snapshot {
+ public:
+  Snapshot(Snapshot&&) noexcept;
+  Snapshot& operator=(Snapshot&&) noexcept;
+  ~Snapshot();
+  executors::Sources sources() const;      // tree and tracked list
+  const std::string& name() const;         // the fingerprint: 32 hexadecimal digits
+  bool reused() const;                     // it stood already
+  std::uint64_t files() const, copied() const;  // copied: not taken from an earlier snapshot
+
+ private:
+  friend Snapshot make_snapshot(const std::filesystem::path&, const std::filesystem::path&, const SnapshotOptions&);
+  friend Snapshot open_snapshot(const std::filesystem::path&, const std::string&);
+  struct Impl;
+  explicit Snapshot(std::unique_ptr<Impl>);
+  std::unique_ptr<Impl> impl_;
+};
+
+// The snapshot of `project_dir` below `root` (made when missing): an unchanged tree is found again, a changed one is
+// built on the newest snapshot of that project. Throws GitError, or WorldError for a full disk.
+Snapshot make_snapshot(const std::filesystem::path& project_dir, const std::filesystem::path& root,
+                       const SnapshotOptions& = {});
+
+// One made earlier, by its name: for a run that is resumed. GitError when it is gone.
+Snapshot open_snapshot(const std::filesystem::path& root, const std::string& name);
+
+// Removes snapshots nobody uses but the `keep` newest, and what makers that died left. Returns how many went.
+std::size_t prune_snapshots(const std::filesystem::path& root, std::size_t keep);
+
+}  // namespace runner

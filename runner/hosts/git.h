@@ -1,0 +1,92 @@
+// Git, by libgit2: what a run is told about its commit, which paths changed, which files are the sources.
+// Reads only; never writes the user's repository and never runs a program. Throws GitError.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "executors/executor.h"
+
+namespace runner {
+
+class GitError : public executors::WorldError {
+ public:
+  explicit GitError(const std::string& message, std::string mend = {})
+      : WorldError("runner_system_failure", message, std::move(mend)) {}
+};
+
+struct GitFacts {
+  bool repository = false;              // false: only the project's names below are set
+  bool commits = false;                 // false: a repository without any commit; sha … are empty
+  std::filesystem::path work_tree;      // the repository's top directory; may be above the project
+  std::filesystem::path git_dir, common_dir;
+  std::string sha, short_sha;           // short: 8 digits
+  std::string before_sha;               // HEAD's first parent, or forty zeros
+  std::string ref_name, ref_slug;       // branch or tag; a detached HEAD without a tag: the short sha
+  std::string branch, tag;              // at most one is set
+  std::string tag_message;              // of an annotated tag
+  std::string message, title, description;
+  std::string author;                   // "Name <mail>"
+  std::string author_name, author_email;
+  std::string timestamp;                // ISO 8601 with the author's offset: 2024-05-01T10:00:00+02:00
+  std::string default_branch;           // origin/HEAD, else init.defaultBranch, main or master if there; else the branch
+  std::string remote_url;               // origin's (or the only remote's), without user and password
+  std::string server_url;               // https://host[:port] from it; empty when local
+  std::string project_path;             // group/sub/project from the remote, else the directory's name
+  std::string project_name;             // its last component
+  std::string project_namespace;        // what is before it; may be empty
+  bool dirty = false;                   // tracked files differ from HEAD (only when asked for)
+};
+
+struct GitQuery {
+  std::string revision;  // read this commit instead of HEAD (`--ref`): branch, tag, sha …; empty: HEAD
+  bool dirty = false;    // also find out GitFacts::dirty (looks at every file)
+};
+
+GitFacts read_git(const std::filesystem::path& project_dir, const GitQuery& = {});
+
+// What a run is told besides: the command line's options. They only override what is told.
+struct RunFacts {
+  std::string event = "push";           // push, merge_request, schedule, web, api, trigger, pipeline …
+  std::string branch, tag;              // --branch, --tag
+  std::string target_branch;            // of a merge request; empty: the default branch
+  std::string config_path;              // the pipeline file, relative to the project where possible
+  std::string pipeline_name;            // workflow:name, expanded
+  std::string created_at;               // ISO 8601, UTC
+  std::uint64_t pipeline_iid = 0;       // the run's id; 0: not known yet, left out
+  std::string user_name, user_email, user_login;  // who started it; empty: the commit's author
+};
+
+// The predefined variables known when a pipeline is created (GitLab's "predefined variables" table), strongest facts
+// first; usable in rules. Those of a job (CI_JOB_*) and of the runner (CI_PROJECT_DIR, CI_RUNNER_*) are the plan's and
+// the scheduler's. GitLab's CI_PIPELINE_SOURCE word is used: merge_request becomes merge_request_event.
+std::vector<std::pair<std::string, std::string>> predefined_variables(const GitFacts&, const RunFacts&);
+
+// The event's word in CI_PIPELINE_SOURCE; empty for an unknown event.
+std::string pipeline_source(std::string_view event);
+
+// Paths below the project that differ between the tree of `base` and the working tree (index and untracked files that
+// git does not ignore included), relative to the project. Empty base: HEAD's first parent. `revision`: compare with
+// that commit's tree in place of the working tree. Absent when there is nothing to compare with (no repository, no
+// parent); a base that is not there is a GitError.
+std::optional<std::vector<std::string>> changed_paths(const std::filesystem::path& project_dir, std::string_view base,
+                                                      std::string_view revision = {});
+
+// The sources, sorted, relative to the project: tracked files and untracked ones that git does not ignore, as they are
+// in the working tree; those of checked-out submodules too. Without a repository: all files. Never `except` or what is
+// below it (our own state).
+struct SourceList {
+  std::vector<std::string> paths;     // files and symlinks
+  std::vector<std::string> tracked;   // those of them git tracks
+};
+SourceList source_list(const std::filesystem::path& project_dir, const std::filesystem::path& except = {});
+
+// The files of a commit below the project, sorted.
+std::vector<std::string> commit_paths(const std::filesystem::path& project_dir, std::string_view revision);
+
+}  // namespace runner

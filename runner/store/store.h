@@ -1,0 +1,278 @@
+// The store: what is remembered of runs. One SQLite file (WAL), shared by any number of processes, and beside it a
+// directory FILE.chunks for the large pieces of artifacts.
+//
+// The recorder (runner/run) writes, the command line and the server read. The store knows nothing of the pipeline
+// language, the executors or the scheduler beyond the words it stores, and it never sees a secret: what it is given
+// has been redacted. Every method may be called from any thread and throws StoreError.
+//
+// Promises: a job's state never goes backwards; each attempt ends in exactly one final state, the first one written;
+// what append or finish returned from survives a `kill -9`; a process that died is found out at once.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "executors/executor.h"
+#include "pipelines/progress.h"
+
+namespace runner {
+
+using UnixMs = std::int64_t;  // milliseconds since 1970, wall clock
+using RunId = std::uint64_t;  // 1, 2, … in a database
+using ArtifactId = std::uint64_t;
+
+UnixMs unix_now();
+
+enum class StoreFault : std::uint8_t {
+  full,     // no space left: worth trying again when there is some
+  locked,   // another process held the database longer than Options::patience
+  corrupt,  // not a database, or damaged
+  newer,    // written by a newer version of this program
+  missing,  // no such run, job or artifact
+  other,
+};
+
+class StoreError : public executors::WorldError {
+ public:
+  StoreError(StoreFault kind, const std::string& message, std::string mend = {})
+      : WorldError("runner_system_failure", message, std::move(mend)), fault(kind) {}
+  StoreFault fault;
+};
+
+// Stored as numbers: append, never renumber.
+enum class JobState : std::uint8_t { queued = 0, prepared = 1, running = 2, final = 3 };
+std::string_view to_string(JobState);
+
+struct NewJob {
+  std::string name, stage;
+};
+
+struct NewRun {
+  std::string pipeline_name, pipeline_text;  // the file as it was read
+  std::string project_dir, ref, sha, event;
+  std::string options;  // JSON for whoever resumes the run; opaque here, without secrets
+  std::vector<NewJob> jobs;
+  UnixMs started = 0;
+};
+
+// Names one attempt; `job` counts from 1 in the order of NewRun::jobs (as executors::JobId), `attempt` from 1.
+struct AttemptKey {
+  RunId run = 0;
+  std::uint32_t job = 0;
+  std::uint32_t attempt = 1;
+  friend auto operator<=>(const AttemptKey&, const AttemptKey&) = default;
+};
+
+struct AttemptEnd {
+  pipelines::Outcome outcome = pipelines::Outcome::broken;
+  int exit_code = -1;  // -1: none
+  std::string reason, message;
+  bool allowed = false;
+  bool retried = false;  // another attempt follows: the job itself goes on
+  UnixMs finished = 0;
+};
+
+struct RunRow {
+  RunId id = 0;
+  std::string ref, sha, event, project_dir, pipeline_name;
+  std::optional<pipelines::Verdict> outcome;  // absent while running
+  UnixMs started = 0;
+  std::optional<UnixMs> finished;
+  double seconds(UnixMs now) const;  // never negative
+};
+
+struct RunDetail : RunRow {
+  std::string pipeline_text, options;
+};
+
+struct AttemptRow {
+  AttemptKey key;
+  JobState state = JobState::prepared;
+  std::string handle;                          // Execution::handle(): how to find it again
+  std::optional<pipelines::Outcome> outcome;   // set when state is final
+  int exit_code = -1;
+  std::string reason, message;
+  std::optional<UnixMs> started, finished;     // started: when the go was given
+  std::uint64_t log_size = 0;                  // bytes readable
+  std::uint64_t log_cursor = 0;                // bytes of the executor's stream that are safe: Executor::adopt's log_bytes_kept
+};
+
+struct JobRow {
+  std::uint32_t job = 0;  // from 1
+  std::string name, stage;
+  JobState state = JobState::queued;
+  std::optional<pipelines::Outcome> outcome;
+  bool allowed = false;
+  int exit_code = -1;
+  std::string reason, message;
+  std::uint32_t attempts = 0;                  // 0: none was begun
+  std::optional<UnixMs> started, finished;     // of the last attempt
+};
+
+struct EventRow {
+  std::uint64_t sequence = 0;  // increasing within the database
+  RunId run = 0;
+  UnixMs time = 0;
+  std::string kind, json;
+};
+
+struct ArtifactRow {
+  ArtifactId id = 0;
+  AttemptKey key;
+  std::string job_name;
+  std::string kind, name;  // kind as executors::Collected: "archive", "junit", "dotenv", …
+  std::uint64_t files = 0, bytes = 0;
+  UnixMs created = 0;
+  std::optional<UnixMs> expires;
+};
+
+struct ArtifactFile {
+  std::string path;
+  std::uint64_t size = 0;
+  bool executable = false;
+  std::optional<std::string> link;  // a symlink's target
+};
+
+struct GcOptions {
+  UnixMs now = 0;
+  std::optional<std::uint64_t> keep_runs;  // the newest so many runs are kept whole; absent: all
+  std::optional<UnixMs> keep_for;          // runs that finished longer ago than this go with logs and events; absent: none
+  bool dry_run = false;                    // counts artifacts and runs only
+};
+
+struct GcResult {
+  std::uint64_t artifacts = 0, runs = 0, chunks = 0, bytes = 0;  // bytes: stored ones, given back
+};
+
+class Store;
+
+// The log of one attempt: bytes come in after redaction, from one thread. write() copies and returns; a thread of the
+// store commits what all logs have gathered every 50 ms in one transaction, sooner when much is waiting, and slows the
+// writer down when 4 MB are. The destructor flushes but cannot tell of failures: call close().
+//
+// Over the limit the log says so once, what follows is left out but for its last 64 KB (stored by close()), and the
+// job goes on.
+class LogWriter {
+ public:
+  LogWriter(LogWriter&&) noexcept;
+  LogWriter& operator=(LogWriter&&) noexcept;
+  ~LogWriter();
+  // `raw_cursor`: how many bytes of the executor's stream are covered once these are stored (fed − Redactor::held()).
+  void write(std::string_view bytes, std::uint64_t raw_cursor);
+  void flush();  // returns when all that was written is stored
+  void close();  // flush, and the tail of a log over its limit; no write() after it
+  bool limited() const;
+
+ private:
+  friend class Store;
+  struct Impl;
+  explicit LogWriter(std::shared_ptr<Impl>);
+  std::shared_ptr<Impl> impl_;
+};
+
+class Store {
+ public:
+  struct Options {
+    std::filesystem::path file;                     // made with its directories (0700) when missing
+    std::chrono::milliseconds patience{30'000};     // how long another process may hold the database, or the disk be full
+    std::uint64_t log_limit = 100'000'000;          // bytes per attempt
+    std::uint64_t log_tail = 64 * 1024;
+    std::uint64_t ballast = 1 << 20;                // FILE.ballast: given up on a full disk so that results can be stored
+    bool read_only = false;                         // listing without a trace
+  };
+  explicit Store(Options);
+  explicit Store(std::filesystem::path file) : Store(Options{std::move(file)}) {}
+  Store(const Store&) = delete;
+  Store& operator=(const Store&) = delete;
+  ~Store();
+
+  const std::filesystem::path& file() const;
+  const std::string& owner() const;  // 32 hexadecimal digits, made once per database
+  // $XDG_STATE_HOME/runner/runner.db, else ~/.local/state/runner/runner.db, from the values given (empty: unset).
+  static std::filesystem::path default_file(std::string_view xdg_state_home, std::string_view home);
+
+  // --- what happens (the recorder) -----------------------------------------------------------------------------
+  RunId create_run(const NewRun&);  // this process holds the run's lease from now on
+  bool finish_run(RunId, pipelines::Verdict, UnixMs finished);  // false: it had finished already
+  // Before anything is made for the attempt. Claims the job's lease; false when another living process has it, or the
+  // job is final (but `manual`, which only waits, may begin).
+  bool begin_attempt(const AttemptKey&);
+  bool attempt_prepared(const AttemptKey&, std::string_view handle);  // the sandbox stands
+  bool attempt_started(const AttemptKey&, UnixMs started);            // write it before the go is given
+  // The one final state. False when the attempt had ended already: the first end stays. Releases the job's lease
+  // unless AttemptEnd::retried.
+  bool finish_attempt(const AttemptKey&, const AttemptEnd&);
+  // A sandbox prepared ahead that is not needed after all: as if the attempt had never begun. False when it started.
+  bool drop_attempt(const AttemptKey&);
+  // A job that ended without any attempt of its own: skipped, manual, cancelled.
+  bool end_job(RunId, std::uint32_t job, pipelines::Outcome, std::string_view reason = {}, std::string_view message = {});
+  std::uint64_t add_event(RunId, UnixMs time, std::string_view kind, std::string_view json);
+
+  // --- logs ----------------------------------------------------------------------------------------------------
+  // Goes on where the stored log ends (after a crash too). One writer per attempt at a time.
+  LogWriter open_log(const AttemptKey&);
+  // Bytes and cursor in one transaction, at once; LogWriter is what a job uses.
+  void append_log(const AttemptKey&, std::string_view bytes, std::uint64_t raw_cursor);
+  std::uint64_t log_size(const AttemptKey&) const;
+  // At most `max` bytes from `offset`; empty at the end. Exact bytes, cut anywhere.
+  std::string read_log(const AttemptKey&, std::uint64_t offset, std::size_t max) const;
+  // The whole log from `offset` on in pieces of bounded size; returns the offset behind the last byte given.
+  std::uint64_t read_log(const AttemptKey&, std::uint64_t offset, const std::function<void(std::string_view)>&) const;
+  std::string log_tail(const AttemptKey&, std::size_t lines, std::size_t max_bytes = 64 * 1024) const;
+
+  // --- artifacts -----------------------------------------------------------------------------------------------
+  // Stores regular files (whether executable), directories without any file, and symlinks. The tree must not change
+  // meanwhile. On failure or a stop request nothing of it is left. A tree or file already stored is stored once.
+  ArtifactId store_tree(const AttemptKey&, std::string_view kind, std::string_view name,
+                        const std::filesystem::path& directory, std::optional<UnixMs> expires, std::stop_token = {});
+  std::vector<ArtifactRow> list_artifacts(RunId) const;  // in the order they were stored
+  std::vector<ArtifactFile> list_files(ArtifactId) const;
+  // Into `directory` (made when missing; files there are replaced): files 0666 or 0777 and directories 0777, less the
+  // umask. Never writes outside it, whatever symlinks are in its way.
+  void extract(ArtifactId, const std::filesystem::path& directory, std::stop_token = {}) const;
+  void read_file(ArtifactId, std::string_view path, const std::function<void(std::string_view)>& sink) const;
+  std::string read_file(ArtifactId, std::string_view path, std::size_t max) const;  // StoreError when larger
+  std::uint64_t chunk_count() const;  // distinct pieces kept, for tests and `doctor`
+
+  // --- leases --------------------------------------------------------------------------------------------------
+  // Unfinished runs whose process on this host is dead (or that nobody drives), oldest first.
+  std::vector<RunId> orphaned_runs() const;
+  // Unfinished runs driven by a living process (this one included) or by another host.
+  std::vector<RunId> driven_runs() const;
+  // Takes over the run and its jobs' leases from a dead process; false when another process was faster or lives.
+  bool adopt_run(RunId);
+  // Lets go of it without finishing, so that another process may adopt it (detach).
+  void release_run(RunId);
+
+  // --- reading (the command line, the server) --------------------------------------------------------------------
+  std::vector<RunRow> list_runs(std::size_t limit = 0, RunId before = 0) const;  // newest first; 0: all
+  std::optional<RunId> newest_run() const;
+  std::optional<RunDetail> run(RunId) const;
+  std::vector<JobRow> jobs(RunId) const;                         // in the pipeline's order
+  std::vector<AttemptRow> attempts(RunId, std::uint32_t job) const;
+  std::optional<AttemptRow> attempt(const AttemptKey&) const;
+  std::optional<AttemptRow> last_attempt(RunId, std::uint32_t job) const;
+  std::vector<EventRow> events(RunId, std::uint64_t after = 0, std::size_t limit = 1000) const;
+  // Changes whenever any process wrote anything: cheap to ask, for followers.
+  std::uint64_t change_counter() const;
+
+  // --- upkeep --------------------------------------------------------------------------------------------------
+  GcResult gc(const GcOptions&);
+  std::string check() const;        // SQLite's quick_check: "ok", or what is wrong
+  void backup(const std::filesystem::path& to) const;  // VACUUM INTO; without FILE.chunks
+
+ private:
+  friend class LogWriter;
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace runner
