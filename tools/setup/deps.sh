@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# deps.sh [build] [engine] [test] [check]: installs the Debian 12 packages of those groups that are missing.
+# deps.sh [build] [engine] [test] [format] [check]: installs the Debian 12 packages of those groups that are missing.
 # Without arguments: build, engine and test.
 #
 # shellcheck disable=SC2034  # the lists are read through `declare -n`
@@ -15,6 +15,7 @@ build=(
 )
 engine=(docker.io docker-registry mmdebstrap busybox-static iptables ca-certificates curl git)
 test=(git openssh-client procps python3 sqlite3 xz-utils)
+format=(clang-format)
 check=(clang clang-format clang-tidy libclang-rt-dev shellcheck)
 
 groups=("$@")
@@ -22,8 +23,8 @@ groups=("$@")
 wanted=()
 for group in "${groups[@]}"; do
   case $group in
-    build | engine | test | check) declare -n list=$group && wanted+=("${list[@]}") && unset -n list ;;
-    *) die "no such group: $group (build, engine, test, check)" ;;
+    build | engine | test | format | check) declare -n list=$group && wanted+=("${list[@]}") && unset -n list ;;
+    *) die "no such group: $group (build, engine, test, format, check)" ;;
   esac
 done
 
