@@ -80,8 +80,10 @@ make_debian() {
     bookworm - ${sources:+-} <<<"$sources"
 }
 
+# import <recipe> <command> <tag>
 import() {
-  docker import --change "LABEL $LABEL=$2" --change "ENV $PATH_ENV" --change "CMD [\"$3\"]" - "$4" >/dev/null
+  docker import --change "LABEL $LABEL=$1" --change "ENV $PATH_ENV" --change "CMD [\"$2\"]" "$work/tar" "$3"
+  rm "$work/tar"
 }
 
 # make <name> <recipe>
@@ -89,8 +91,9 @@ make_image() {
   local name=$1 recipe=$2 tags context
   read -ra tags <<<"${TAGS[$name]}"
   case $name in
-    busybox) make_busybox "$work/root" | import busybox "$recipe" sh "${tags[0]}" ;;
-    debian) make_debian | import debian "$recipe" bash "${tags[0]}" ;;
+    # By way of a file: half a tree must not become an image.
+    busybox) make_busybox "$work/root" >"$work/tar" && import "$recipe" sh "${tags[0]}" ;;
+    debian) make_debian >"$work/tar" && import "$recipe" bash "${tags[0]}" ;;
     *)
       context=$HERE/images/$name
       if [[ $name == noshell ]]; then
@@ -121,14 +124,23 @@ in_registry() {
     "http://$REGISTRY/v2/${path%:*}/manifests/${path##*:}" 2>/dev/null
 }
 
+# Once the public registry could not be reached, only what a mirror of ours has is asked for.
+pull() {
+  local log=$STATE/images/$1.pull.log
+  [[ $2 != runner-test/* ]] || return 1
+  [[ -z ${OFFLINE:-} ]] || in_registry "$2" || return 1
+  timeout 600 docker pull --quiet "$2" >"$log" 2>&1 && return
+  if grep -qE 'no such host|timeout|deadline|refused|unreachable|x509|TLS|EOF' "$log"; then export OFFLINE=1; fi
+  return 1
+}
+
 provide() {
   local name=$1 tags tag want found start=$SECONDS
   read -ra tags <<<"${TAGS[$name]}"
   want=$(recipe "$name")
   if ! found=$(label "$name"); then
     # Ours from before, or a public one: whatever a pull by its plain name brings; never an old one of ours.
-    if [[ ${tags[0]} != runner-test/* ]] && timeout 600 docker pull --quiet "${tags[0]}" >"$STATE/images/$name.pull.log" 2>&1 &&
-      found=$(label "$name") && [[ -z $found || $found == "$want" ]]; then
+    if pull "$name" "${tags[0]}" && found=$(label "$name") && [[ -z $found || $found == "$want" ]]; then
       say "pulled ${tags[0]}"
     else
       found=none
