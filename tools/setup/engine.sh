@@ -59,13 +59,14 @@ say "no Docker engine answers: starting dockerd (log: $log)"
 if ! grep -q ' /sys/fs/cgroup' /proc/mounts; then
   # shellcheck disable=SC2016  # expanded by that shell
   as_root sh -ec '
-    if grep -qw cgroup2 /proc/filesystems && ! grep -q "^memory.*1$" /proc/cgroups; then
-      mount -t cgroup2 cgroup2 /sys/fs/cgroup
-    else
+    mount -t cgroup2 cgroup2 /sys/fs/cgroup
+    # Without the memory controller, the kernel has been told to keep its controllers in the old hierarchies.
+    if ! grep -qw memory /sys/fs/cgroup/cgroup.controllers; then
+      umount /sys/fs/cgroup
       mount -t tmpfs -o mode=755 cgroup /sys/fs/cgroup
       for c in $(awk "!/^#/ && \$4 == 1 {print \$1}" /proc/cgroups); do
         mkdir -p "/sys/fs/cgroup/$c"
-        mount -t cgroup -o "$c" cgroup "/sys/fs/cgroup/$c"
+        mount -t cgroup -o "$c" cgroup "/sys/fs/cgroup/$c" || rmdir "/sys/fs/cgroup/$c"
       done
     fi'
 fi
