@@ -30,7 +30,7 @@ demo: deps ## build, then run examples/node-todo: build, test, scan, package
 	@$(SETUP)/config.sh $(BUILD)/setup
 	@$(call configure,$(BUILD))
 	@$(call compile,$(BUILD),--target runner)
-	@. $(BUILD)/setup/env.sh && $(BUILD)/bin/runner exec -e REGISTRY=$$RUNNER_TEST_REGISTRY examples/node-todo/pipeline.yml
+	@. $(BUILD)/setup/env.sh && $(BUILD)/bin/runner exec --variable REGISTRY=$$RUNNER_TEST_REGISTRY examples/node-todo/pipeline.yml
 
 test: build ## build, then run every test; ctest's summary comes last
 	@$(SETUP)/engine.sh

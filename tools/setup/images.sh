@@ -103,7 +103,7 @@ make_image() {
         cc -static -O2 -s -o "$context/hello" "$context/hello.c"
       fi
       # The classic builder is in every engine; the host's network, because that is the one known to reach a mirror.
-      DOCKER_BUILDKIT=0 docker build --network host --label "$LABEL=$recipe" --tag "${tags[0]}" "$context"
+      DOCKER_BUILDKIT=0 docker build --force-rm --network host --label "$LABEL=$recipe" --tag "${tags[0]}" "$context"
       ;;
   esac
 }
