@@ -27,8 +27,8 @@ namespace executors {
 // "runner_system_failure", …), `hint` says what to do and may be empty.
 class WorldError : public std::runtime_error {
  public:
-  WorldError(std::string reason, const std::string& message, std::string hint = {})
-      : std::runtime_error(message), reason(std::move(reason)), hint(std::move(hint)) {}
+  WorldError(std::string why, const std::string& message, std::string what_to_do = {})
+      : std::runtime_error(message), reason(std::move(why)), hint(std::move(what_to_do)) {}
   std::string reason;
   std::string hint;
 };

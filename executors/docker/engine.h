@@ -21,8 +21,9 @@ namespace executors::docker {
 
 class EngineError : public WorldError {
  public:
-  EngineError(int status, const std::string& message, std::string hint = {}, std::string reason = "runner_system_failure")
-      : WorldError(std::move(reason), message, std::move(hint)), status(status) {}
+  EngineError(int http_status, const std::string& message, std::string what_to_do = {},
+              std::string why = "runner_system_failure")
+      : WorldError(std::move(why), message, std::move(what_to_do)), status(http_status) {}
   int status;  // HTTP status; 0: no answer (socket missing, refused, broken off, timed out)
 };
 
@@ -78,7 +79,12 @@ class Engine {
  public:
   explicit Engine(Endpoint);
   ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
   const Endpoint& endpoint() const;
+
+  // Answers at all, within `patience`? Throws EngineError when not. A stop request ends the question, without a throw.
+  void ping(std::chrono::milliseconds patience = std::chrono::seconds(10), std::stop_token = {});
 
   // Also negotiates the API version on first use of any verb: the lower of ours and the engine's; at least 1.41's verbs.
   EngineInfo info();
@@ -95,20 +101,23 @@ class Engine {
   void kill(const std::string& id, const std::string& signal);          // not running (409) and gone (404) are success
   void remove_container(const std::string& id, bool force = true);      // with its anonymous volumes; gone is success
   std::optional<ContainerState> inspect_container(const std::string& id);
-  int wait(const std::string& id, std::stop_token);                     // exit code
+  int wait(const std::string& id, std::stop_token);                     // exit code; -1 when told to stop
   std::string logs(const std::string& id, int tail);                    // stdout and stderr, unframed, at most 64 KiB
   // Attaches to the output and calls `started` once the engine has answered (start the container there); returns when
-  // the stream ends. Frames are unpacked.
+  // the stream ends. Frames are unpacked. To cancel, kill the container; the token only gives the stream up, for when
+  // the engine does not react any more.
   void attach(const std::string& id, const std::function<void()>& started, const Bytes&, std::stop_token);
+  // Runs a command in a running container and returns its exit code (-1 when told to stop); `output`: both streams, at
+  // most the last 64 KiB. Throws when it says nothing for `silence`.
   int exec(const std::string& id, const std::vector<std::string>& command, std::string* output = nullptr,
-           const std::string& user = {});
+           const std::string& user = {}, std::stop_token = {}, std::chrono::milliseconds silence = std::chrono::minutes(10));
   bool has_path(const std::string& id, const std::string& path);        // HEAD archive
   void put_archive(const std::string& id, const std::string& path, const std::function<std::string()>& next_tar_bytes);
   void get_archive(const std::string& id, const std::string& path, const Bytes&);  // 404 throws status 404
 
   std::string create_network(const std::string& name, const Labels&, bool internal = false);
   void connect(const std::string& network, const std::string& container, const std::vector<std::string>& aliases);
-  void disconnect(const std::string& network, const std::string& container, bool force);
+  void disconnect(const std::string& network, const std::string& container, bool force);  // gone is success
   void remove_network(const std::string& id);                           // gone is success
   void remove_volume(const std::string& name);                          // gone is success
 
@@ -122,9 +131,11 @@ class Engine {
     int exit_code = -1;
     std::int64_t time_nano = 0;
   };
-  // Blocks; one persistent stream of container events with that label, from `since_nano` on (0: now). Returns when the
-  // stream ends, for whatever reason but a stop request also throws EngineError(0).
-  void events(const std::string& label_filter, std::int64_t since_nano, const std::function<void(const Event&)>&, std::stop_token);
+  // Blocks; one persistent stream of container events (die, oom) with that label, from `since_nano` on (0: now). Calls
+  // `connected` once the engine streams. Returns when told to stop, or when nothing came for `quiet` (0: for ever);
+  // a stream that ends otherwise throws EngineError(0).
+  void events(const std::string& label_filter, std::int64_t since_nano, const std::function<void(const Event&)>&,
+              std::stop_token, const std::function<void()>& connected = {}, std::chrono::milliseconds quiet = {});
 
  private:
   struct Impl;
@@ -132,16 +143,21 @@ class Engine {
 };
 
 // Who waits for a container's end: one /events stream on a thread of its own, shared by all jobs. Reconnects, and
-// then inspects those still waited for, so no end is missed.
+// then inspects those still waited for, so no end is missed. The engine must outlive it.
 class Deaths {
  public:
   Deaths(Engine&, std::string label_filter);
   ~Deaths();
+  Deaths(const Deaths&) = delete;
+  Deaths& operator=(const Deaths&) = delete;
+  // exit_code -1: the container is gone, nobody knows how it ended.
   struct Death { int exit_code = -1; bool oom = false; };
-  void watch(const std::string& id);              // before the container is started
+  // Full ids. Call before the container is started; whoever adopts one that may be over already inspects it after this.
+  void watch(const std::string& id);
   void forget(const std::string& id);
   std::optional<Death> poll(const std::string& id) const;  // cheap
   std::optional<Death> wait(const std::string& id, std::chrono::milliseconds);
+  bool oom_seen(const std::string& id) const;     // the kernel has killed something in it; it may be running still
   bool engine_answers() const;                    // false while the stream cannot be had
 
  private:

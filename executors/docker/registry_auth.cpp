@@ -1,0 +1,289 @@
+// Registry credentials, from where the docker CLI keeps them.
+#include <fcntl.h>
+#include <fmt/core.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <system_error>
+
+#include "executors/docker/engine.h"
+#include "executors/docker/engine_http.h"
+
+extern char** environ;
+
+namespace executors::docker {
+namespace {
+
+using nlohmann::json;
+using std::chrono::steady_clock;
+
+// Docker Hub's key in every docker configuration; a name, not an address that is called.
+constexpr const char* hub_key = "https://index.docker.io/v1/";
+constexpr auto helper_patience = std::chrono::seconds(30);  // some ask a cloud; none may ask a person
+constexpr std::size_t helper_output_limit = 1024 * 1024;
+
+[[noreturn]] void fail(const std::string& text, const std::string& hint) {
+  throw EngineError(0, text, hint, "image_pull_failure");
+}
+
+class Descriptor {
+ public:
+  explicit Descriptor(int number = -1) : number_(number) {}
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  ~Descriptor() { close(); }
+  int get() const { return number_; }
+  void close() {
+    if (number_ >= 0) ::close(number_);
+    number_ = -1;
+  }
+
+ private:
+  int number_;
+};
+
+struct HelperResult {
+  int exit_code = -1;  // -1: ended by a signal
+  bool timed_out = false;
+  std::string output;
+};
+
+// Runs `program get` with the server's name on stdin; its stderr goes nowhere (helpers answer on stdout, errors too).
+HelperResult run_helper(const std::string& program, const std::string& server) {
+  std::array<int, 2> in{};
+  std::array<int, 2> out{};
+  if (::pipe2(in.data(), O_CLOEXEC) != 0) throw std::system_error(errno, std::generic_category(), "pipe");
+  const Descriptor in_read(in[0]);
+  Descriptor in_write(in[1]);
+  if (::pipe2(out.data(), O_CLOEXEC) != 0) throw std::system_error(errno, std::generic_category(), "pipe");
+  const Descriptor out_read(out[0]);
+  Descriptor out_write(out[1]);
+
+  posix_spawn_file_actions_t actions;
+  ::posix_spawn_file_actions_init(&actions);
+  ::posix_spawn_file_actions_adddup2(&actions, in_read.get(), 0);
+  ::posix_spawn_file_actions_adddup2(&actions, out_write.get(), 1);
+  ::posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
+  posix_spawnattr_t attributes;
+  ::posix_spawnattr_init(&attributes);
+  // A group of its own: it is killed with whatever it started, and the terminal's Ctrl-C is not for it. The runner
+  // ignores SIGPIPE and its threads block signals; the helper shall not.
+  ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+  ::posix_spawnattr_setpgroup(&attributes, 0);
+  sigset_t signals;
+  ::sigemptyset(&signals);
+  ::posix_spawnattr_setsigmask(&attributes, &signals);
+  ::sigaddset(&signals, SIGPIPE);
+  ::posix_spawnattr_setsigdefault(&attributes, &signals);
+
+  std::string name = program;
+  std::string verb = "get";
+  std::array<char*, 3> arguments{name.data(), verb.data(), nullptr};
+  pid_t child = -1;
+  const int error = ::posix_spawnp(&child, program.c_str(), &actions, &attributes, arguments.data(), environ);
+  ::posix_spawnattr_destroy(&attributes);
+  ::posix_spawn_file_actions_destroy(&actions);
+  if (error != 0) {
+    fail(fmt::format("cannot run the credential helper {}: {}", program, std::generic_category().message(error)),
+         "install it, or correct credsStore and credHelpers in docker's config.json");
+  }
+  out_write.close();
+
+  // A server's name fits into the pipe. A helper that does not read it is no reason to die of SIGPIPE: main ignores it.
+  const std::string question = server + "\n";
+  [[maybe_unused]] const ssize_t written = ::write(in_write.get(), question.data(), question.size());
+  in_write.close();
+
+  HelperResult result;
+  const auto deadline = steady_clock::now() + helper_patience;
+  std::array<char, 4096> buffer{};
+  while (true) {
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - steady_clock::now()).count();
+    pollfd poll{.fd = out_read.get(), .events = POLLIN, .revents = 0};
+    const int ready = left > 0 ? ::poll(&poll, 1, static_cast<int>(left)) : 0;
+    if (ready < 0 && errno == EINTR) continue;
+    result.timed_out = ready == 0;
+    if (ready <= 0) break;
+    const ssize_t size = ::read(out_read.get(), buffer.data(), buffer.size());
+    if (size < 0 && errno == EINTR) continue;
+    if (size <= 0) break;
+    result.output.append(buffer.data(), static_cast<std::size_t>(size));
+    if (result.output.size() > helper_output_limit) break;
+  }
+  // After its output it has nothing to do; one that stays on is not waited for.
+  int status = 0;
+  for (int i = 0; !result.timed_out && i < 100; ++i) {
+    if (::waitpid(child, &status, WNOHANG) == child) {
+      if (WIFEXITED(status)) result.exit_code = WEXITSTATUS(status);
+      return result;
+    }
+    ::poll(nullptr, 0, i < 20 ? 1 : 20);
+  }
+  ::kill(-child, SIGKILL);
+  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  if (WIFEXITED(status)) result.exit_code = WEXITSTATUS(status);
+  return result;
+}
+
+std::string text_at(const json& object, const char* key) {
+  if (!object.is_object()) return {};
+  const auto found = object.find(key);
+  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
+
+// The X-Registry-Auth document. A user named "<token>" is how helpers say that the secret is an identity token.
+std::string document(const std::string& server, const std::string& user, const std::string& secret,
+                     const std::string& identity_token, const std::string& registry_token) {
+  json auth = {{"serveraddress", server}};
+  if (!registry_token.empty()) {
+    auth["registrytoken"] = registry_token;
+  } else if (!identity_token.empty()) {
+    auth["identitytoken"] = identity_token;
+  } else if (user == "<token>") {
+    auth["identitytoken"] = secret;
+  } else if (!user.empty()) {
+    auth["username"] = user;
+    auth["password"] = secret;
+  } else {
+    return {};
+  }
+  return auth.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+// Empty when the helper knows nothing of the server.
+std::string ask_helper(const std::string& helper, const std::string& server) {
+  const bool plain = !helper.empty() && std::all_of(helper.begin(), helper.end(), [](unsigned char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
+           c == '.';
+  });
+  if (!plain) fail(fmt::format("'{}' is no name of a credential helper", helper), "correct docker's config.json");
+
+  const std::string program = "docker-credential-" + helper;
+  const HelperResult result = run_helper(program, server);
+  if (result.timed_out) {
+    fail(fmt::format("the credential helper {} did not answer within {} s for {}", program, helper_patience.count(),
+                     server),
+         fmt::format("try it by hand: echo {} | {} get", server, program));
+  }
+  const json answer = json::parse(result.output, nullptr, false);
+  if (result.exit_code != 0) {
+    if (result.output.starts_with("credentials not found")) return {};
+    // By the protocol this is an error's text; whatever looks like credentials all the same is not repeated.
+    std::string words =
+        answer.is_discarded() ? result.output.substr(0, std::min<std::size_t>(200, result.output.find('\n'))) : "";
+    fail(fmt::format("the credential helper {} failed for {} (exit code {}){}{}", program, server, result.exit_code,
+                     words.empty() ? "" : ": ", words),
+         fmt::format("try it by hand: echo {} | {} get", server, program));
+  }
+  const std::string user = text_at(answer, "Username");
+  if (user.empty()) {
+    fail(fmt::format("the credential helper {} gave no credentials for {}: its answer is not understood", program,
+                     server),
+         fmt::format("try it by hand: echo {} | {} get", server, program));
+  }
+  return document(server, user, text_at(answer, "Secret"), {}, {});
+}
+
+// "https://registry.example.com/v1/" -> "registry.example.com"
+std::string host_of(std::string_view key) {
+  for (const std::string_view scheme : {"https://", "http://"}) {
+    if (key.starts_with(scheme)) key.remove_prefix(scheme.size());
+  }
+  return std::string(key.substr(0, key.find('/')));
+}
+
+bool is_hub(const std::string& host) {
+  return host == "docker.io" || host == "index.docker.io" || host == "registry-1.docker.io";
+}
+
+// The entry of `auths` or `credHelpers` for a registry: its exact key, else any with the same host.
+const json* entry_for(const json& entries, const std::string& registry, const std::string& server) {
+  if (!entries.is_object()) return nullptr;
+  if (const auto exact = entries.find(server); exact != entries.end()) return &*exact;
+  for (const auto& [key, value] : entries.items()) {
+    const std::string host = host_of(key);
+    if (host == registry || (is_hub(host) && is_hub(registry))) return &value;
+  }
+  return nullptr;
+}
+
+std::string from_entry(const json& entry, const std::string& server, const std::string& file) {
+  std::string user = text_at(entry, "username");
+  std::string secret = text_at(entry, "password");
+  if (const std::string packed = text_at(entry, "auth"); !packed.empty()) {
+    std::string both = base64_decode(packed);
+    both.erase(both.find_last_not_of('\0') + 1);
+    const auto colon = both.find(':');
+    if (colon == std::string::npos) {
+      fail(fmt::format("the credentials for {} in {} cannot be read", server, file), "docker login again");
+    }
+    user = both.substr(0, colon);
+    secret = both.substr(colon + 1);
+  }
+  return document(server, user, secret, text_at(entry, "identitytoken"), text_at(entry, "registrytoken"));
+}
+
+std::string config_file(const std::string& directory) {
+  if (!directory.empty()) return directory + "/config.json";
+  if (const char* named = std::getenv("DOCKER_CONFIG"); named != nullptr && *named != '\0') {
+    return std::string(named) + "/config.json";
+  }
+  const char* home = std::getenv("HOME");
+  return home == nullptr ? std::string() : std::string(home) + "/.docker/config.json";
+}
+
+}  // namespace
+
+std::string registry_of(const std::string& image_reference) {
+  const auto slash = image_reference.find('/');
+  if (slash == std::string::npos) return "docker.io";
+  const std::string first = image_reference.substr(0, slash);
+  const bool host = first.find_first_of(".:") != std::string::npos || first == "localhost" ||
+                    std::any_of(first.begin(), first.end(), [](char c) { return c >= 'A' && c <= 'Z'; });
+  if (!host || first == "index.docker.io") return "docker.io";
+  return first;
+}
+
+std::string registry_auth(const std::string& docker_config_dir, const std::string& image_reference) {
+  const std::string path = config_file(docker_config_dir);
+  std::ifstream file(path);
+  if (!file) {
+    if (path.empty() || ::access(path.c_str(), F_OK) != 0) return {};
+    fail(fmt::format("cannot read {}: {}", path, std::generic_category().message(errno)), "check its mode and owner");
+  }
+  std::stringstream text;
+  text << file.rdbuf();
+  // The parser's own message would repeat a piece of the file.
+  const json config = json::parse(text.str(), nullptr, false);
+  if (!config.is_object()) fail(fmt::format("{} is not valid JSON", path), "correct it, or docker login again");
+
+  const std::string registry = registry_of(image_reference);
+  const std::string server = registry == "docker.io" ? hub_key : registry;
+  std::string helper = text_at(config, "credsStore");
+  if (const auto helpers = config.find("credHelpers"); helpers != config.end()) {
+    const json* entry = entry_for(*helpers, registry, server);
+    if (entry != nullptr && entry->is_string()) helper = entry->get<std::string>();
+  }
+  if (!helper.empty()) {
+    if (std::string found = ask_helper(helper, server); !found.empty()) return found;
+  }
+  if (const auto auths = config.find("auths"); auths != config.end()) {
+    if (const json* entry = entry_for(*auths, registry, server)) return from_entry(*entry, server, path);
+  }
+  return {};
+}
+
+}  // namespace executors::docker
