@@ -1,0 +1,238 @@
+// json: one object a line; the keys are listed in console.h.
+#include <time.h>
+
+#include <array>
+#include <cstdio>
+#include <deque>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <utility>
+#include <vector>
+
+#include "runner/run/console_kinds.h"
+#include "runner/run/log_lines.h"
+#include "runner/run/output.h"
+#include "runner/run/terminal.h"
+
+namespace runner {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr std::size_t longest_line = std::size_t{16} << 20;  // longer ones come in pieces
+constexpr std::size_t batch = std::size_t{256} << 10;
+
+std::string iso_time(Clock::time_point time) {
+  const auto ms = std::chrono::floor<std::chrono::milliseconds>(time);
+  const auto second = std::chrono::floor<std::chrono::seconds>(ms);
+  const std::time_t seconds = Clock::to_time_t(second);
+  std::tm parts{};
+  ::gmtime_r(&seconds, &parts);
+  std::array<char, 80> text{};
+  const int n = std::snprintf(text.data(), text.size(), "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", parts.tm_year + 1900,
+                              parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec,
+                              static_cast<int>((ms - second).count()));
+  return {text.data(), static_cast<std::size_t>(n)};
+}
+
+// Bytes that stand in a JSON string as they are.
+constexpr std::array<bool, 256> literal = [] {
+  std::array<bool, 256> table{};
+  for (std::size_t c = 0x20; c < 0x80; ++c) table[c] = c != '"' && c != '\\';
+  return table;
+}();
+
+void append_escaped(std::string& out, std::string_view text) {
+  while (!text.empty()) {
+    std::size_t plain = 0;
+    while (plain < text.size() && literal[static_cast<unsigned char>(text[plain])]) ++plain;
+    out.append(text.substr(0, plain));
+    text.remove_prefix(plain);
+    if (text.empty()) return;
+    const char c = text[0];
+    std::size_t length = 1;
+    if (static_cast<unsigned char>(c) >= 0x80) {
+      length = utf8_sequence(text);
+      out.append(length == 0 ? std::string_view("\xEF\xBF\xBD") : text.substr(0, length));
+      if (length == 0) length = 1;
+    } else if (c == '"' || c == '\\') {
+      out += {'\\', c};
+    } else if (c == '\t') {
+      out += "\\t";
+    } else if (c == '\r') {
+      out += "\\r";
+    } else {
+      constexpr std::string_view digits = "0123456789abcdef";
+      out += "\\u00";
+      out += {digits[static_cast<unsigned char>(c) >> 4U], digits[static_cast<unsigned char>(c) & 0xfU]};
+    }
+    text.remove_prefix(length);
+  }
+}
+
+class JsonConsole : public Observer {
+ public:
+  explicit JsonConsole(const ConsoleOptions& options)
+      : output_({.fd = options.out, .patience = options.patience, .frame = {}}) {}
+
+  void on(const Event& event) override {
+    std::visit([this](const auto& e) { handle(e); }, event);
+  }
+
+  void log(const JobKey& key, std::string_view bytes, std::uint64_t) override {
+    Job* job = find(key.job);
+    if (!job) return;
+    const std::lock_guard lock(job->mutex);
+    job->begin_batch(run_);
+    job->lines.feed(bytes, [&](std::string_view line, std::uint64_t) { add_line(*job, line); });
+    send(*job);
+  }
+
+ private:
+  // Guarded by its mutex: log lines come from the job's thread, its end from the scheduler's.
+  struct Job {
+    std::mutex mutex;
+    std::string name;
+    LogLines lines{LogLines::Mode::exact, longest_line};
+    std::string head;  // of every log line of this batch
+    std::string batch;
+    std::uint64_t batched = 0, dropped = 0;  // lines
+
+    void begin_batch(RunId run) {
+      head = R"({"event":"log","run":)" + std::to_string(run) + R"(,"time":")" + iso_time(Clock::now()) + R"(","job":")";
+      append_escaped(head, name);
+      head += R"(","text":")";
+    }
+  };
+
+  Job* find(pipelines::JobIndex index) {
+    return index < by_index_.size() ? by_index_[index] : nullptr;
+  }
+
+  std::string name_of(const JobKey& key) {
+    const Job* job = find(key.job);
+    return job ? job->name : "#" + std::to_string(key.job);
+  }
+
+  void add_line(Job& job, std::string_view line) {
+    job.batch += job.head;
+    append_escaped(job.batch, line);
+    job.batch += "\"}\n";
+    ++job.batched;
+    if (job.batch.size() >= batch) send(job);
+  }
+
+  void send(Job& job) {
+    if (job.batch.empty()) return;
+    if (output_.add_or_drop(job.batch)) {
+      tell_dropped(job);
+    } else {
+      job.dropped += job.batched;
+    }
+    job.batched = 0;
+    job.batch.clear();
+    if (job.batch.capacity() > 4 * batch) job.batch.shrink_to_fit();
+  }
+
+  void tell_dropped(Job& job) {
+    if (job.dropped == 0) return;
+    Json line = begin("job_warning", Clock::now());
+    line["job"] = job.name;
+    line["message"] = std::to_string(job.dropped) + " lines of the log are left out here: nothing read them in time";
+    add(line);
+    job.dropped = 0;
+  }
+
+  // The attempt is over: its last line may have no newline.
+  void flush(const JobKey& key) {
+    Job* job = find(key.job);
+    if (!job) return;
+    const std::lock_guard lock(job->mutex);
+    job->begin_batch(run_);
+    job->lines.finish([&](std::string_view line, std::uint64_t) { add_line(*job, line); });
+    send(*job);
+    tell_dropped(*job);
+    job->batch = {};
+  }
+
+  Json begin(const char* event, Clock::time_point time) const {
+    return {{"event", event}, {"run", run_}, {"time", iso_time(time)}};
+  }
+  void add(const Json& line) { output_.add(line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n"); }
+  static Json code(int exit_code) { return exit_code < 0 ? Json() : Json(exit_code); }
+  static double seconds(std::chrono::milliseconds ms) { return static_cast<double>(ms.count()) / 1000; }
+
+  void handle(const RunStarted& e) {
+    run_ = e.run;
+    Json names = Json::array();
+    for (const RunStarted::Job& job : e.jobs) {
+      names.push_back(job.name);
+      if (job.job >= by_index_.size()) by_index_.resize(job.job + std::size_t{1});
+      by_index_[job.job] = &jobs_.emplace_back();
+      jobs_.back().name = job.name;
+    }
+    Json line = begin("run_started", e.time);
+    line["file"] = e.file;
+    line["ref"] = e.ref;
+    line["sha"] = e.sha;
+    line["source"] = e.event;
+    line["jobs"] = std::move(names);
+    add(line);
+  }
+  void handle(const JobPreparing&) {}
+  void handle(const JobStatus&) {}
+  void handle(const JobStarted& e) {
+    Json line = begin("job_started", e.time);
+    line["job"] = name_of(e.key);
+    add(line);
+  }
+  void handle(const JobWarning& e) {
+    Json line = begin("job_warning", e.time);
+    line["job"] = name_of(e.key);
+    line["message"] = e.text;
+    add(line);
+  }
+  void handle(const JobRetried& e) {
+    flush(e.key);
+    Json line = begin("job_retried", e.time);
+    line["job"] = name_of(e.key);
+    line["exit_code"] = code(e.exit_code);
+    line["reason"] = e.reason;
+    line["message"] = e.message;
+    add(line);
+  }
+  void handle(const JobFinished& e) {
+    flush(e.key);
+    Json line = begin("job_finished", e.time);
+    line["job"] = name_of(e.key);
+    line["outcome"] = pipelines::to_string(e.outcome);
+    line["exit_code"] = code(e.exit_code);
+    line["seconds"] = seconds(e.duration);
+    line["allowed"] = e.allowed;
+    line["reason"] = e.reason;
+    line["message"] = e.message;
+    add(line);
+    output_.hurry();
+  }
+  void handle(const RunFinished& e) {
+    Json line = begin("run_finished", e.time);
+    line["outcome"] = pipelines::to_string(e.verdict);
+    line["seconds"] = seconds(e.duration);
+    line["message"] = e.message;
+    add(line);
+    output_.hurry();
+  }
+
+  RunId run_ = 0;
+  std::deque<Job> jobs_;  // filled by RunStarted, before any job's thread exists
+  std::vector<Job*> by_index_;
+  Output output_;
+};
+
+}  // namespace
+
+std::unique_ptr<Observer> make_json_console(const ConsoleOptions& options) {
+  return std::make_unique<JsonConsole>(options);
+}
+
+}  // namespace runner

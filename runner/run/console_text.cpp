@@ -1,0 +1,202 @@
+#include "runner/run/console_text.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <ctime>
+#include <utility>
+
+#include "runner/run/terminal.h"
+
+namespace runner {
+namespace {
+
+constexpr std::size_t batch_size = std::size_t{256} << 10;
+constexpr std::size_t widest_padding = 24;
+
+// Far apart from each other, readable on dark and on light; no red, which is for failures.
+constexpr std::array<std::string_view, 12> wheel = {"36", "33", "32", "35", "34",       "96",
+                                                    "93", "92", "95", "94", "38;5;208", "38;5;75"};
+
+std::string_view colour_of(std::string_view name) {
+  std::uint32_t hash = 2166136261U;  // FNV-1a: the same colour in every run
+  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 16777619U;
+  return wheel[hash % wheel.size()];
+}
+
+std::string short_sha(std::string_view sha) { return on_screen(sha.substr(0, 8)); }
+
+}  // namespace
+
+void TextConsole::open(std::chrono::milliseconds interval, std::function<void(std::string&)> frame) {
+  output_ = std::make_unique<Output>(Output::Options{options_.out, interval, options_.patience, std::move(frame)});
+}
+
+void TextConsole::on(const Event& event) {
+  std::visit([this](const auto& e) { handle(e); }, event);
+}
+
+void TextConsole::log(const JobKey& key, std::string_view bytes, std::uint64_t) {
+  Job* job = find(key.job);
+  if (!job) return;
+  const std::lock_guard lock(job->mutex);
+  Live& live = this->live(*job);
+  live.head = time_of_day() + job->prefix + " │ ";
+  live.lines.feed(bytes, [&](std::string_view line, std::uint64_t cut) { add_line(*job, live, line, cut); });
+  send(*job, live);
+  logged(*job, live.lines.pending());
+}
+
+void TextConsole::say(const Job& job, std::string_view text) {
+  output_->add(fmt::format("{}{} {}\n", time_of_day(), job.prefix, text));
+}
+
+std::size_t TextConsole::width() const {
+  if (options_.width > 0) return static_cast<std::size_t>(options_.width);
+  return options_.live ? terminal_size(options_.out).columns : 0;
+}
+
+TextConsole::Job* TextConsole::find(pipelines::JobIndex index) {
+  return index < by_index_.size() ? by_index_[index] : nullptr;
+}
+
+TextConsole::Live& TextConsole::live(Job& job) {
+  if (!job.live) job.live = std::make_unique<Live>();
+  return *job.live;
+}
+
+void TextConsole::add_line(Job& job, Live& live, std::string_view line, std::uint64_t cut) {
+  live.batch += live.head;
+  const std::size_t begin = live.batch.size();
+  append_screen(live.batch, line, options_.colour, live.carry);
+  if (cut > 0) live.batch += fmt::format(" … and {} more bytes", cut);
+  const std::string_view shown = std::string_view(live.batch).substr(begin);
+  live.tail.add(shown);
+  if (!shown.empty()) logged(job, shown);
+  live.batch += '\n';
+  ++live.batched;
+  if (live.batch.size() >= batch_size) send(job, live);
+}
+
+void TextConsole::send(Job& job, Live& live) {
+  if (live.batch.empty()) return;
+  if (output_->add_or_drop(live.batch)) {
+    tell_dropped(job, live);
+  } else {
+    live.dropped += live.batched;
+  }
+  live.batched = 0;
+  live.batch.clear();
+}
+
+void TextConsole::tell_dropped(Job& job, Live& live) {
+  if (live.dropped == 0) return;
+  say(job, fmt::format("! {} lines are left out here, nothing read them in time: runner logs {} has them", live.dropped,
+                       run_));
+  live.dropped = 0;
+}
+
+// The last line may have no newline.
+void TextConsole::end_attempt(Job& job) {
+  const std::lock_guard lock(job.mutex);
+  if (!job.live) return;
+  Live& live = *job.live;
+  live.head = time_of_day() + job.prefix + " │ ";
+  live.lines.finish([&](std::string_view line, std::uint64_t cut) { add_line(job, live, line, cut); });
+  send(job, live);
+  tell_dropped(job, live);
+  job.kept = std::move(job.live);
+}
+
+std::string TextConsole::time_of_day() const {
+  if (!style_.times) return {};
+  const std::time_t now = Clock::to_time_t(Clock::now());
+  std::tm parts{};
+  ::localtime_r(&now, &parts);
+  return paint(fmt::format("{:02}:{:02}:{:02}", parts.tm_hour, parts.tm_min, parts.tm_sec), "2", options_.colour) + ' ';
+}
+
+void TextConsole::handle(const RunStarted& e) {
+  run_ = e.run;
+  file_ = on_screen(e.file);
+  std::size_t padding = 0;
+  for (const RunStarted::Job& job : e.jobs) {
+    if (job.job >= by_index_.size()) by_index_.resize(job.job + std::size_t{1});
+    Job& view = jobs_.emplace_back();
+    by_index_[job.job] = &view;
+    view.index = job.job;
+    view.name = on_screen(job.name);
+    view.stage = on_screen(job.stage);
+    padding = std::max(padding, display_width(view.name));
+  }
+  padding = std::min(padding, widest_padding);
+  for (Job& job : jobs_) {
+    const std::size_t wide = display_width(job.name);
+    job.prefix = paint(job.name, colour_of(job.name), options_.colour) + std::string(wide < padding ? padding - wide : 0, ' ');
+  }
+  std::string line = fmt::format("{}run {}", time_of_day(), e.run);
+  for (const std::string& part : {file_, on_screen(e.ref), short_sha(e.sha), on_screen(e.event)}) {
+    if (!part.empty()) line += " · " + part;
+  }
+  line += fmt::format(" · {} job{}\n", e.jobs.size(), e.jobs.size() == 1 ? "" : "s");
+  output_->add(line);
+  run_started(jobs_);
+}
+
+void TextConsole::handle(const JobPreparing& e) {
+  if (const Job* job = find(e.key.job)) preparing(*job);
+}
+
+void TextConsole::handle(const JobStarted& e) {
+  const Job* job = find(e.key.job);
+  if (!job) return;
+  if (style_.starts) say(*job, e.key.attempt > 1 ? fmt::format("▶ started, attempt {}", e.key.attempt) : "▶ started");
+  started(*job);
+}
+
+void TextConsole::handle(const JobStatus& e) {
+  if (const Job* job = find(e.key.job)) status(*job, on_screen(e.text));
+}
+
+void TextConsole::handle(const JobWarning& e) {
+  const Job* job = find(e.key.job);
+  if (job) say(*job, paint("! warning", "33", options_.colour) + ": " + on_screen(e.text));
+}
+
+void TextConsole::handle(const JobRetried& e) {
+  Job* job = find(e.key.job);
+  if (!job) return;
+  end_attempt(*job);
+  over(*job);
+  std::string reason = on_screen(e.message);
+  if (reason.empty()) reason = e.exit_code > 0 ? fmt::format("exit code {}", e.exit_code) : on_screen(e.reason);
+  say(*job, paint(fmt::format("! attempt {} failed", e.key.attempt), "33", options_.colour) +
+                (reason.empty() ? "" : ": " + reason) + "; trying again");
+  job->kept.reset();
+}
+
+void TextConsole::handle(const JobFinished& e) {
+  Job* job = find(e.key.job);
+  if (!job) return;
+  end_attempt(*job);
+  job->end = std::make_unique<JobFinished>(e);
+  over(*job);
+  say(*job, finished_line(e, options_.colour));
+  const bool failed = e.outcome == pipelines::Outcome::failed || e.outcome == pipelines::Outcome::broken;
+  if (!failed || e.allowed) job->kept.reset();
+  output_->hurry();
+}
+
+void TextConsole::handle(const RunFinished& e) {
+  run_over();
+  Report report{.run = run_, .file = file_, .jobs = {}, .end = &e, .colour = options_.colour, .width = width()};
+  report.jobs.reserve(jobs_.size());
+  for (const Job& job : jobs_) {
+    report.jobs.push_back({job.name, job.stage, job.end.get(), job.kept ? &job.kept->tail : nullptr});
+  }
+  output_->add(closing_report(report));
+  output_->hurry();
+}
+
+}  // namespace runner
