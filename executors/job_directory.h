@@ -1,11 +1,12 @@
 // The job directory: how a job is started, followed and ended without an attached stream, so that it outlives the
 // runner. Shared by the Docker executor (mounted at /.job) and the shell executor.
 //
-//   go        FIFO: a line starts the job                script, after   what to run (made at go)
+//   go        FIFO: the line `go` starts the job         script, after   what to run (made at go)
 //   sig       FIFO: signal names, one a line             log, after.log  their output, opened for append
-//   exit, after.exit   the code, written last, by rename
-//   ended     by rename, when nothing of the job follows
-//   status    written by the runner before it signals: `canceled` or `timedout` (then CI_JOB_STATUS says so)
+//   exit, after.exit   the code, written last; it counts only with its newline
+//   ended     made when nothing of the job follows
+//   status    written by the runner before it signals: `canceled` (CI_JOB_STATUS says so in after_script), or
+//             `timedout` or `killed` (then after_script does not run)
 //
 // Jenkins' durable-task plugin is the model. Everything in it may be spoilt by the job: files are opened by
 // directory descriptor with O_NOFOLLOW, and sizes and types are checked.
@@ -31,14 +32,14 @@ namespace executors {
 std::string bootstrap_script(std::string_view job_directory);
 
 // The texts of `script` and `after`: exports, working directory, errexit and pipefail, then each item preceded by its
-// `$ command` line. `job_status` is what after_script sees when the bootstrap does not know better.
+// `$ command` line. CI_JOB_STATUS of `after` comes from who runs it.
 std::string script_text(const Work&, std::string_view project_dir);
 std::string after_script_text(const Work&, std::string_view project_dir);
 
 class JobDirectory {
  public:
-  // Makes DIR/.job with its FIFOs and log files, modes such that any user of a container can run there and nobody
-  // else on the host can look in (the state directory above is 0700). Throws WorldError (disk full …).
+  // Makes DIR (0711) and DIR/.job with its FIFOs and log files, modes such that any user of a container can run there
+  // and nobody else on the host can look in (the state directory above is 0700). Throws WorldError (disk full …).
   static JobDirectory create(const std::filesystem::path& directory);
   // Opens one that exists; absent when it is not (or no longer) whole.
   static std::optional<JobDirectory> open(const std::filesystem::path& directory);
@@ -49,6 +50,7 @@ class JobDirectory {
   std::filesystem::path path() const;  // DIR/.job
 
   void write_script(const Work&, std::string_view project_dir);
+  bool started() const;  // write_script was called, by this runner or an earlier one
   // Gives the go once the bootstrap listens; false when `dead()` says it never will or the token stops.
   bool go(const std::function<bool()>& dead, std::stop_token);
   // Sends a signal name ("TERM", "KILL") to every process of the job but the bootstrap; false when nobody listens.
@@ -62,25 +64,30 @@ class JobDirectory {
   Codes codes() const;
 
   // Follows the job: writes the stream described at LogSink into `sink` from byte `from` on, as it grows (inotify, with
-  // a 1 s safety poll), until the job has ended, `dead()` says the sandbox is gone, or a deadline/stop calls for action.
+  // a safety poll), until the job has ended, `dead()` says the sandbox is gone, or a deadline/stop calls for action.
   // Signals and grace periods are handled here, for both executors:
   //   stop → status canceled, TERM, grace, KILL;  timeout → status timedout, TERM, grace, KILL, no after_script.
+  // The script's time counts from write_script, so an adopted job keeps its deadline.
   struct Followed {
     std::optional<int> exit_code;  // absent: the sandbox died without saying
     std::optional<int> after_code;
     bool timed_out = false, cancelled = false, dead = false;
   };
   struct Hooks {
-    std::function<bool()> dead;          // cheap; asked now and then: the sandbox is no longer there
-    std::function<void()> kill;          // last resort when KILL through `sig` did not help
-    std::function<bool()> hurry;         // the second Ctrl-C
+    std::function<bool()> dead;   // cheap; asked four times a second: the sandbox is no longer there
+    std::function<void()> kill;   // last resort when KILL through `sig` did not help
+    std::function<bool()> hurry;  // the second Ctrl-C
   };
   Followed follow(const Work&, LogSink&, const Hooks&, std::uint64_t from, std::stop_token);
 
  private:
-  JobDirectory() = default;
+  JobDirectory();
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+// What a followed job comes to, without artifacts: passed, failed (script_failure, job_execution_timeout), cancelled,
+// or broken (lost) when the sandbox died without saying; who knows more (out of memory …) corrects that.
+JobResult result_of(const JobDirectory::Followed&, const Work&);
 
 }  // namespace executors

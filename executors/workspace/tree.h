@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "executors/executor.h"
@@ -30,9 +31,11 @@ void overlay_copy(const std::vector<std::filesystem::path>& inputs, const std::f
 // possible), others are reflinked or copied; what ends in `layer` has the snapshot's modes and is shared with nothing
 // writable. `passed` selects by ArtifactsSpec::when. Paths outside the project, sockets and devices are left out with
 // a warning; a path that matches nothing is a warning. Throws WorldError with reason "artifacts_failed" (disk full …).
-std::vector<Collected> collect(const Layers& workspace, const std::filesystem::path& tracked_list,
-                               const ArtifactsSpec& spec, bool passed, const std::filesystem::path& layer,
-                               Notices& notices);
+// `project_dir` is the sources' path inside the sandbox: a pattern may begin with it. The workspace is used up: whole
+// directories are renamed out of its upper layer, which must have been handed over to the runner's user.
+std::vector<Collected> collect(const Layers& workspace, std::string_view project_dir,
+                               const std::filesystem::path& tracked_list, const ArtifactsSpec& spec, bool passed,
+                               const std::filesystem::path& layer, Notices& notices);
 
 // Removes a tree, also one with read-only directories; never follows links. Errors are ignored but told.
 bool remove_tree(const std::filesystem::path&) noexcept;

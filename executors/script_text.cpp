@@ -1,0 +1,155 @@
+// The shell texts of the job directory: the bootstrap that a container runs, and the job's own script.
+#include <algorithm>
+#include <array>
+
+#include "executors/job_directory.h"
+
+namespace executors {
+namespace {
+
+std::string single_quoted(std::string_view text) {
+  std::string out = "'";
+  for (const char c : text) {
+    if (c == '\0') continue;  // no shell can hold it
+    if (c == '\'') {
+      out += "'\\''";
+    } else {
+      out += c;
+    }
+  }
+  out += '\'';
+  return out;
+}
+
+bool is_identifier(std::string_view name) {
+  const auto letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; };
+  return !name.empty() && letter(name.front()) &&
+         std::ranges::all_of(name, [&](char c) { return letter(c) || (c >= '0' && c <= '9'); });
+}
+
+// Assigning to one of these is an error in bash, which would go to the log.
+bool is_read_only(std::string_view name) {
+  static constexpr std::array<std::string_view, 6> kNames = {"BASHOPTS", "BASH_VERSINFO", "EUID",
+                                                             "PPID",     "SHELLOPTS",     "UID"};
+  return std::ranges::find(kNames, name) != kNames.end();
+}
+
+std::string_view trimmed(std::string_view text) {
+  constexpr std::string_view kSpace = " \t\r\n";
+  const auto begin = text.find_first_not_of(kSpace);
+  if (begin == std::string_view::npos) return {};
+  return text.substr(begin, text.find_last_not_of(kSpace) - begin + 1);
+}
+
+// False when the item might swallow what follows it: an open quote, a trailing backslash, a here-document. A rough
+// lexer, on purpose: an item wrongly called open is evaluated by itself, which is the same thing to a whole command.
+bool is_closed(std::string_view item) {
+  char quote = 0;
+  for (std::size_t i = 0; i < item.size(); ++i) {
+    const char c = item[i];
+    if (quote == '\'') {
+      if (c == '\'') quote = 0;
+    } else if (c == '\\') {
+      if (++i == item.size()) return false;
+    } else if (quote != 0) {
+      if (c == quote) quote = 0;
+    } else if (c == '\'' || c == '"' || c == '`') {
+      quote = c;
+    } else if (c == '#' && (i == 0 || std::string_view(" \t\n;&|(").find(item[i - 1]) != std::string_view::npos)) {
+      i = item.find('\n', i);
+      if (i == std::string_view::npos) return true;
+    } else if (c == '<' && i + 1 < item.size() && item[i + 1] == '<') {
+      return false;
+    }
+  }
+  return quote == 0;
+}
+
+// One shell for all items, as in GitLab: an `if` may begin in one item and end in another. An item that would swallow
+// the next one's echo line goes through eval, so that its syntax error is its own.
+std::string text(const Work& work, const std::vector<std::string>& items, std::string_view project_dir, bool after) {
+  std::string out;
+  for (const auto& [name, value] : work.environment) {
+    if (!is_identifier(name) || is_read_only(name)) continue;
+    if (after && name == "CI_JOB_STATUS") continue;  // the bootstrap knows
+    out += "export " + name + "=" + single_quoted(value) + "\n";
+  }
+  out += "if (set -o pipefail) 2>/dev/null; then set -o pipefail; fi\nset -o errexit\nset +o noclobber\n";
+  if (!project_dir.empty()) out += "cd " + single_quoted(project_dir) + "\n";
+  if (work.debug_trace) out += "set -o xtrace\n";
+  for (const std::string& whole : items) {
+    const std::string_view item = trimmed(whole);
+    if (item.empty()) continue;
+    const auto line_end = item.find('\n');
+    std::string echo = "$ " + std::string(item.substr(0, line_end));
+    if (line_end != std::string_view::npos) echo += " # collapsed multi-line command";
+    out += "printf '%s\\n' " + single_quoted(echo) + "\n";
+    out += is_closed(item) ? std::string(item) : "eval " + single_quoted(std::string(item) + "\n");
+    out += '\n';
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string script_text(const Work& work, std::string_view project_dir) {
+  return text(work, work.script, project_dir, false);
+}
+
+std::string after_script_text(const Work& work, std::string_view project_dir) {
+  return text(work, work.after_script, project_dir, true);
+}
+
+// Why it looks like this:
+// - The script is a foreground child: as a background job it would ignore SIGINT for ever, and sourced it could end
+//   the bootstrap.
+// - Until the go, TERM ends the bootstrap; afterwards it only ends the script.
+// - The signal loop opens its FIFO for both directions, so it neither blocks nor ends. It walks /proc because KILL to
+//   -1 would hit the bootstrap too, and so would any signal an image's entrypoint that waits for us. The list of
+//   processes is taken before the first signal, so an after_script that starts meanwhile is not hit.
+// - `exit` needs no rename: it counts only with its newline, and an `mv` would need the image to have one.
+std::string bootstrap_script(std::string_view job_directory) {
+  return "j=" + single_quoted(job_directory) + R"sh(
+s=sh; command -v bash >/dev/null 2>&1 && s=bash
+(
+  trap '' TERM INT HUP
+  read -r me x </proc/self/stat
+  keep=" 1 $$ $me "; p=$$
+  while read -r x </proc/$p/stat; do
+    x=${x##*) }; x=${x#* }; p=${x%% *}
+    [ "$p" -gt 1 ] || break
+    keep="$keep$p "
+  done
+  while read -r n; do
+    for p in /proc/[0-9]*; do
+      p=${p#/proc/}
+      case $keep in *" $p "*) ;; *) kill -s "$n" "$p" ;; esac
+    done
+  done
+) <>"$j/sig" >/dev/null 2>&1 &
+l=$!
+g=
+while [ "$g" != go ]; do
+  [ -p "$j/go" ] || exit 1
+  read -r g <"$j/go"
+done
+trap : TERM INT HUP
+"$s" "$j/script" </dev/null >>"$j/log" 2>&1
+c=$?
+echo "$c" >"$j/exit"
+if [ -f "$j/after" ]; then
+  t=failed; [ "$c" = 0 ] && t=success
+  [ -f "$j/status" ] && read -r t <"$j/status"
+  case $t in
+    timedout | killed) ;;
+    *)
+      CI_JOB_STATUS=$t "$s" "$j/after" </dev/null >>"$j/after.log" 2>&1
+      echo "$?" >"$j/after.exit" ;;
+  esac
+fi
+: >"$j/ended"
+kill -s KILL "$l" 2>/dev/null
+)sh";
+}
+
+}  // namespace executors

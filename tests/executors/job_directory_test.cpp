@@ -1,0 +1,331 @@
+// Jobs run by the bootstrap of a container, each in a process namespace of its own, followed by JobDirectory.
+#include "executors/job_directory.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <thread>
+
+#include "tests/executors/sandbox.h"
+
+namespace executors {
+namespace {
+
+using namespace std::chrono_literals;
+using Clock = std::chrono::steady_clock;
+
+class JobDirectoryTest : public testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override {
+    if (!can_make_process_namespaces()) GTEST_SKIP() << "no process namespaces here";
+    path_ = path_with(GetParam(), directory_ / "bin");
+    std::filesystem::create_directories(project_);
+    job_.emplace(JobDirectory::create(directory_ / "job"));
+    bootstrap_ = std::make_unique<Bootstrap>(job_->path(), path_);
+    hooks_.dead = [this] { return bootstrap_->dead(); };
+    hooks_.kill = [this] {
+      ++last_resorts_;
+      bootstrap_->kill();
+    };
+    hooks_.hurry = [this] { return hurry_.load(); };
+    work_.timeout = 60s;
+    work_.grace = 1s;
+  }
+
+  JobDirectory::Followed run(std::uint64_t from = 0) {
+    if (!job_->started()) {
+      job_->write_script(work_, project_.string());
+      EXPECT_TRUE(job_->go(hooks_.dead, stop_.get_token()));
+    }
+    return job_->follow(work_, log_, hooks_, from, stop_.get_token());
+  }
+  JobDirectory::Followed run_script(std::vector<std::string> script) {
+    work_.script = std::move(script);
+    return run();
+  }
+  std::filesystem::path in_job(const char* name) const { return job_->path() / name; }
+  // The stream without the `$ command` line of the one item.
+  std::string output() const {
+    const auto text = timeless(log_.bytes());
+    const auto begin = text.find('\n');
+    const auto end = text.rfind("<section_end step_script>");
+    if (begin == std::string::npos || end == std::string::npos || begin >= end) return text;
+    return text.substr(begin + 1, end - begin - 1);
+  }
+
+  TemporaryDirectory directory_;
+  std::filesystem::path path_, project_ = directory_ / "project";
+  std::optional<JobDirectory> job_;
+  std::unique_ptr<Bootstrap> bootstrap_;
+  JobDirectory::Hooks hooks_;
+  std::atomic<bool> hurry_ = false;
+  std::atomic<int> last_resorts_ = 0;
+  std::stop_source stop_;
+  Work work_;
+  Kept log_;
+};
+
+TEST_P(JobDirectoryTest, RunsAndTellsTheCode) {
+  const auto followed = run_script({"echo hello; echo error >&2", "exit 42"});
+  EXPECT_EQ(followed.exit_code, 42);
+  EXPECT_FALSE(followed.dead || followed.timed_out || followed.cancelled);
+  EXPECT_EQ(
+      timeless(log_.bytes()),
+      "<section_start step_script>$ echo hello; echo error >&2\nhello\nerror\n$ exit 42\n<section_end step_script>");
+}
+
+TEST_P(JobDirectoryTest, AfterScriptSeesTheStatus) {
+  work_.after_script = {"echo $CI_JOB_STATUS; pwd", "exit 3"};
+  const auto followed = run_script({"cd /", "false"});
+  EXPECT_EQ(followed.exit_code, 1);
+  EXPECT_EQ(followed.after_code, 3);
+  EXPECT_NE(timeless(log_.bytes())
+                .find("<section_end step_script><section_start after_script>$ echo $CI_JOB_STATUS; pwd\nfailed\n" +
+                      project_.string() + "\n$ exit 3\n<section_end after_script>"),
+            std::string::npos)
+      << timeless(log_.bytes());
+}
+
+TEST_P(JobDirectoryTest, ExactBytes) {
+  write_file(project_ / "bytes", std::string("\0\xff\xfe\r\n\x1b[0K\xc3(", 10));
+  run_script({"cat bytes; printf 'no newline'"});
+  EXPECT_EQ(output(), std::string("\0\xff\xfe\r\n\x1b[0K\xc3(", 10) + "no newline");
+}
+
+TEST_P(JobDirectoryTest, OneLineOfTenMegabytes) {
+  run_script({"head -c 10485760 /dev/zero | tr '\\0' x"});
+  EXPECT_EQ(output(), std::string(10485760, 'x'));
+}
+
+TEST_P(JobDirectoryTest, StandardInputIsClosed) { EXPECT_EQ(run_script({"cat; echo end"}).exit_code, 0); }
+
+TEST_P(JobDirectoryTest, EveryByteCountResumes) {
+  work_.after_script = {"echo after"};
+  run_script({"printf 'some text'"});
+  const auto whole = log_.bytes();
+  ASSERT_GT(whole.size(), 100U);
+  for (std::size_t from = 0; from <= whole.size(); ++from) {
+    Kept rest;
+    auto again = JobDirectory::open(directory_ / "job");
+    ASSERT_TRUE(again);
+    const auto followed = again->follow(work_, rest, hooks_, from, {});
+    EXPECT_EQ(rest.bytes(), whole.substr(from)) << from;
+    EXPECT_EQ(followed.exit_code, 0);
+  }
+}
+
+TEST_P(JobDirectoryTest, ResumesWhileItRuns) {
+  work_.script = {"echo 1; while [ ! -e next ]; do sleep 0.02; done; echo 2"};
+  std::stop_source nothing;
+  job_->write_script(work_, project_.string());
+  ASSERT_TRUE(job_->go(hooks_.dead, {}));
+  std::thread first([&] { run(); });
+  ASSERT_TRUE(log_.await("\n1\n"));
+  const auto kept = log_.bytes().size() - 1;
+  Kept rest;
+  auto again = JobDirectory::open(directory_ / "job");
+  std::thread second([&] { again->follow(work_, rest, hooks_, kept, {}); });
+  write_file(project_ / "next", "");
+  first.join();
+  second.join();
+  EXPECT_EQ(rest.bytes(), log_.bytes().substr(kept));
+}
+
+TEST_P(JobDirectoryTest, StopIsTermAndAfterScriptRuns) {
+  work_.grace = 20s;
+  work_.after_script = {"echo after $CI_JOB_STATUS"};
+  std::jthread stopper([this] {
+    log_.await("ready\n");
+    stop_.request_stop();
+  });
+  const auto begin = Clock::now();
+  const auto followed = run_script({"trap 'echo trapped; exit 9' TERM; echo ready; sleep 30 & wait $!"});
+  EXPECT_LT(Clock::now() - begin, 10s);
+  EXPECT_TRUE(followed.cancelled);
+  EXPECT_EQ(followed.exit_code, 9);
+  EXPECT_EQ(followed.after_code, 0);
+  EXPECT_NE(log_.bytes().find("\ntrapped\n"), std::string::npos);
+  EXPECT_NE(log_.bytes().find("\nafter canceled\n"), std::string::npos) << timeless(log_.bytes());
+}
+
+TEST_P(JobDirectoryTest, WhoIgnoresTermIsKilledAfterTheGrace) {
+  work_.after_script = {"echo after $CI_JOB_STATUS"};
+  std::jthread stopper([this] {
+    log_.await("ready\n");
+    stop_.request_stop();
+  });
+  const auto followed = run_script({"trap '' TERM; echo ready; while :; do sleep 1; done"});
+  EXPECT_TRUE(followed.cancelled);
+  EXPECT_EQ(followed.exit_code, 137);
+  EXPECT_NE(log_.bytes().find("\nafter canceled\n"), std::string::npos);
+  EXPECT_EQ(last_resorts_, 0);
+}
+
+TEST_P(JobDirectoryTest, HurryKillsAtOnceAndSkipsAfterScript) {
+  work_.grace = 60s;
+  work_.after_script = {"echo after"};
+  std::jthread stopper([this] {
+    log_.await("ready\n");
+    stop_.request_stop();
+    ::usleep(100'000);
+    hurry_ = true;
+  });
+  const auto begin = Clock::now();
+  const auto followed = run_script({"trap '' TERM; echo ready; while :; do sleep 1; done"});
+  EXPECT_LT(Clock::now() - begin, 5s);
+  EXPECT_TRUE(followed.cancelled);
+  EXPECT_EQ(followed.exit_code, 137);
+  EXPECT_EQ(log_.bytes().find("after_script"), std::string::npos);
+}
+
+TEST_P(JobDirectoryTest, TimeoutStopsItWithoutAfterScript) {
+  work_.timeout = 1s;
+  work_.after_script = {"echo after"};
+  const auto followed = run_script({"echo ready; sleep 30"});
+  EXPECT_TRUE(followed.timed_out);
+  EXPECT_FALSE(followed.cancelled);
+  EXPECT_EQ(followed.exit_code, 143);
+  EXPECT_EQ(log_.bytes().find("after_script"), std::string::npos);
+  const auto result = result_of(followed, work_);
+  EXPECT_EQ(result.reason, "job_execution_timeout");
+  EXPECT_EQ(result.outcome, pipelines::Outcome::failed);
+}
+
+TEST_P(JobDirectoryTest, AfterScriptHasItsOwnTime) {
+  work_.after_timeout = 1s;
+  work_.after_script = {"echo after; sleep 30"};
+  const auto followed = run_script({"true"});
+  EXPECT_EQ(followed.exit_code, 0);
+  EXPECT_EQ(followed.after_code, 143);
+  EXPECT_FALSE(followed.timed_out);
+}
+
+TEST_P(JobDirectoryTest, AChildLeftBehindDoesNotHoldTheEnd) {
+  const auto begin = Clock::now();
+  const auto followed = run_script({"setsid sh -c 'while :; do echo noise; done' & sleep 0.1; echo end"});
+  EXPECT_LT(Clock::now() - begin, 8s);
+  EXPECT_EQ(followed.exit_code, 0);
+}
+
+TEST_P(JobDirectoryTest, ABootstrapKilledFromOutsideIsDead) {
+  std::jthread killer([this] {
+    log_.await("ready\n");
+    bootstrap_->kill();
+  });
+  const auto followed = run_script({"echo ready; sleep 30"});
+  EXPECT_TRUE(followed.dead);
+  EXPECT_FALSE(followed.exit_code);
+  EXPECT_EQ(result_of(followed, work_).outcome, pipelines::Outcome::broken);
+  EXPECT_EQ(result_of(followed, work_).reason, "lost");
+}
+
+TEST_P(JobDirectoryTest, NoGoForADeadBootstrap) {
+  bootstrap_->kill();
+  job_->write_script(work_, project_.string());
+  EXPECT_FALSE(job_->go(hooks_.dead, {}));
+  std::stop_source stopped;
+  stopped.request_stop();
+  EXPECT_FALSE(job_->go({}, stopped.get_token()));
+}
+
+TEST_P(JobDirectoryTest, TheJobMayTruncateAndReplaceItsLog) {
+  const std::string log = in_job("log").string();
+  auto followed = run_script(
+      {"echo one; sleep 0.1; : >" + log + "; echo two; sleep 0.1; rm " + log + "; mkfifo " + log + "; echo three"});
+  EXPECT_EQ(followed.exit_code, 0);
+  EXPECT_NE(output().find("one\ntwo\nthree\n"), std::string::npos) << output();
+}
+
+TEST_P(JobDirectoryTest, ASpoiltExitFileIsNoCode) {
+  const std::string exit = in_job("exit").string();
+  write_file(directory_ / "secret", "0\n");
+  for (const std::string& spoil : {"ln -s " + (directory_ / "secret").string() + " " + exit, "mkfifo " + exit,
+                                   "mkdir " + exit, "head -c 100000000 /dev/zero >" + exit, "echo 0x >" + exit,
+                                   "printf 0 >" + exit, "echo 256 >" + exit, "echo -1 >" + exit}) {
+    EXPECT_EQ(run_program({"/bin/sh", "-c", spoil}), 0);
+    EXPECT_FALSE(job_->codes().script) << spoil;
+    std::filesystem::remove_all(exit);
+  }
+  write_file(exit, "0\n");
+  EXPECT_EQ(job_->codes().script, 0);
+}
+
+TEST_P(JobDirectoryTest, AnExitFifoNeverCountsAsSuccess) {
+  work_.timeout = 1s;
+  const auto begin = Clock::now();
+  const auto followed = run_script({"mkfifo " + in_job("exit").string()});
+  EXPECT_FALSE(followed.exit_code);
+  EXPECT_NE(result_of(followed, work_).outcome, pipelines::Outcome::passed);
+  EXPECT_LT(Clock::now() - begin, 15s);
+}
+
+TEST_P(JobDirectoryTest, AReplacedSignalFifoStillEndsByTheLastResort) {
+  work_.timeout = 1s;
+  const std::string sig = in_job("sig").string();
+  const auto followed = run_script({"sleep 0.3; rm " + sig + "; ln -s /etc/passwd " + sig + "; sleep 60"});
+  EXPECT_TRUE(followed.timed_out) << log_.bytes();
+  EXPECT_TRUE(followed.dead);
+  EXPECT_EQ(last_resorts_, 1);
+}
+
+TEST_P(JobDirectoryTest, LatencyFromGoToExit) {
+  ::usleep(100'000);  // prepared ahead
+  work_.script = {"echo hi"};
+  job_->write_script(work_, project_.string());
+  const auto begin = Clock::now();
+  ASSERT_TRUE(job_->go(hooks_.dead, {}));
+  const auto followed = run();
+  const auto took = std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
+  EXPECT_EQ(followed.exit_code, 0);
+  RecordProperty("milliseconds", std::to_string(took));
+  std::cerr << "go to exit: " << took << " ms\n";
+  EXPECT_LT(took, 500);
+}
+
+INSTANTIATE_TEST_SUITE_P(Shells, JobDirectoryTest, testing::Values("bash", "dash", "busybox"),
+                         [](const auto& shell) { return shell.param; });
+
+TEST(JobDirectoryModes, AnyUserOfTheContainerAndNobodyElse) {
+  const TemporaryDirectory directory;
+  const mode_t before = ::umask(0077);
+  auto job = JobDirectory::create(directory / "job");
+  Work work;
+  work.script = {"true"};
+  work.after_script = {"true"};
+  job.write_script(work, "");
+  ::umask(before);
+  const auto mode = [&](const std::string& name) {
+    struct stat info = {};
+    EXPECT_EQ(::lstat((directory / name).c_str(), &info), 0) << name;
+    return info.st_mode & 07777;
+  };
+  EXPECT_EQ(mode("job"), 0711U);
+  EXPECT_EQ(mode("job/.job"), 0777U);
+  for (const char* name : {"job/.job/go", "job/.job/sig", "job/.job/log", "job/.job/after.log"})
+    EXPECT_EQ(mode(name), 0666U);
+  for (const char* name : {"job/.job/script", "job/.job/after"}) EXPECT_EQ(mode(name), 0644U);
+}
+
+TEST(JobDirectoryOpen, OnlyWhatIsWhole) {
+  const TemporaryDirectory directory;
+  EXPECT_FALSE(JobDirectory::open(directory / "none"));
+  { const auto job = JobDirectory::create(directory / "job"); }
+  EXPECT_TRUE(JobDirectory::open(directory / "job"));
+  std::filesystem::remove(directory / "job/.job/log");
+  std::filesystem::create_symlink("/etc/passwd", directory / "job/.job/log");
+  EXPECT_FALSE(JobDirectory::open(directory / "job"));
+  EXPECT_THROW(JobDirectory::create(directory / "job"), WorldError);
+}
+
+TEST(JobDirectoryGo, APlantedScriptIsNotFollowed) {
+  const TemporaryDirectory directory;
+  auto job = JobDirectory::create(directory / "job");
+  write_file(directory / "victim", "safe");
+  std::filesystem::create_symlink(directory / "victim", directory / "job/.job/script");
+  EXPECT_THROW(job.write_script({}, ""), WorldError);
+  EXPECT_EQ(read_file(directory / "victim"), "safe");
+}
+
+}  // namespace
+}  // namespace executors
