@@ -162,6 +162,9 @@ class Executor {
   // the log on from `log_bytes_kept` (a byte count of the stream, see LogSink) and waits for the end. Null when
   // nothing is left of it: the job is lost.
   virtual std::unique_ptr<Execution> adopt(const JobSpec&, std::string_view handle, std::uint64_t log_bytes_kept) = 0;
+  // Whether jobs can run at all, asked once before the first: throws WorldError with what to do (no engine, not
+  // permitted …).
+  virtual void check() {}
   // From now on cancelled jobs are killed without grace and without after_script (the second Ctrl-C).
   virtual void hurry() = 0;
   // Blocks until everything this executor made and nobody holds any more is gone. Call before the program exits.

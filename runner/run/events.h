@@ -25,7 +25,7 @@ struct JobKey {
 struct RunStarted {
   RunId run = 0;
   Clock::time_point time;
-  std::string file;   // the pipeline file as the user named it
+  std::string file;  // the pipeline file as the user named it
   std::string ref, sha, event;
   struct Job {
     pipelines::JobIndex job = 0;
@@ -45,6 +45,7 @@ struct JobStarted {  // the go was given to an attempt
 struct JobRetried {  // an attempt ended and another follows
   JobKey key;        // the one that ended
   Clock::time_point time;
+  pipelines::Outcome outcome = pipelines::Outcome::failed;
   int exit_code = -1;
   std::string reason, message;
 };
@@ -74,7 +75,8 @@ struct RunFinished {
   std::string message;  // why there was nothing to do, what it waits for …; may be empty
 };
 
-using Event = std::variant<RunStarted, JobPreparing, JobStarted, JobRetried, JobStatus, JobWarning, JobFinished, RunFinished>;
+using Event =
+    std::variant<RunStarted, JobPreparing, JobStarted, JobRetried, JobStatus, JobWarning, JobFinished, RunFinished>;
 
 class Observer {
  public:

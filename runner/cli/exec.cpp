@@ -1,0 +1,396 @@
+// `runner exec` and `runner resume`.
+#include <fmt/core.h>
+#include <fmt/ranges.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <CLI/CLI.hpp>
+
+#include <algorithm>
+#include <iostream>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "executors/make.h"
+#include "pipelines/variables.h"
+#include "runner/cli/commands.h"
+#include "runner/cli/interrupt.h"
+#include "runner/cli/load.h"
+#include "runner/cli/plan_text.h"
+#include "runner/cli/setup.h"
+#include "runner/config/config.h"
+#include "runner/run/console.h"
+#include "runner/run/session.h"
+#include "runner/store/store.h"
+
+namespace runner {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+struct ExecOptions {
+  std::vector<std::string> words;
+  std::vector<std::string> variables, secrets, env_files;
+  std::string project, branch, tag, event = "push", target_branch, since, revision;
+  std::string executor, image, network, pull, output, artifacts;
+  unsigned parallel = 0;
+  bool worktree = false, needs = false, keep_going = false, dry_run = false;
+  RunId resume = 0;
+};
+
+std::optional<ConsoleKind> console_kind(const std::string& output) {
+  if (output.empty() || output == "auto") return std::nullopt;
+  if (output == "pretty") return ConsoleKind::pretty;
+  if (output == "plain") return ConsoleKind::plain;
+  if (output == "json") return ConsoleKind::json;
+  throw UsageError(fmt::format("--output {}: expected pretty, plain or json", output));
+}
+
+std::optional<pipelines::PullPolicy> pull_policy(const std::string& text) {
+  if (text.empty()) return std::nullopt;
+  if (text == "always") return pipelines::PullPolicy::always;
+  if (text == "missing" || text == "if-not-present") return pipelines::PullPolicy::if_not_present;
+  if (text == "never") return pipelines::PullPolicy::never;
+  throw UsageError(fmt::format("--pull {}: expected always, missing or never", text));
+}
+
+Config configure(const CommandLine& line, const ExecOptions& options) {
+  Config config = configuration(line);
+  if (!options.executor.empty()) config.executor.set(parse_executor(options.executor, "--executor"), "--executor");
+  if (!options.image.empty()) config.image.set(options.image, "--image");
+  if (!options.network.empty()) config.network.set(parse_network(options.network, "--network"), "--network");
+  if (options.parallel != 0) config.parallel.set(options.parallel, "--parallel");
+  return config;
+}
+
+// --- what a run needs to be resumed -----------------------------------------------------------------------------
+
+json values_json(const std::vector<NamedValue>& values) {
+  json array = json::array();
+  for (const auto& [name, value] : values) array.push_back({name, value});
+  return array;
+}
+
+std::vector<NamedValue> values_of(const json& array) {
+  std::vector<NamedValue> values;
+  for (const auto& pair : array) values.push_back({pair.at(0), pair.at(1)});
+  return values;
+}
+
+std::string record(const Loaded& loaded, const ExecOptions& options, const Config& config) {
+  json changed = json::object();
+  for (const auto& [base, paths] : loaded.inputs.changed) changed[base] = paths ? json(*paths) : json(nullptr);
+  const json document{
+      {"file", fs::absolute(loaded.file.path).string()},
+      {"predefined", values_json(loaded.inputs.predefined)},
+      {"variables", values_json(loaded.inputs.variables)},
+      {"secrets", loaded.inputs.secret_names},
+      {"jobs", loaded.inputs.jobs},
+      {"needs", loaded.inputs.with_needs},
+      {"changed", changed},
+      {"source_paths", loaded.inputs.source_paths ? json(*loaded.inputs.source_paths) : json(nullptr)},
+      {"executor", config.executor.value == ExecutorKind::shell ? "shell" : "docker"},
+      {"image", config.image.value},
+      {"none_network", config.network.value == executors::Network::none},
+      {"pull", options.pull},
+      {"revision", options.revision},
+      {"keep_going", options.keep_going},
+      {"project_path", loaded.git.project_path},
+  };
+  // Paths and messages of a repository need not be UTF-8.
+  return document.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+// --- running ------------------------------------------------------------------------------------------------------
+
+int code_of(pipelines::Verdict verdict) {
+  switch (verdict) {
+    case pipelines::Verdict::passed:
+    case pipelines::Verdict::skipped:
+      return exit_code::passed;
+    case pipelines::Verdict::failed:
+      return exit_code::failed;
+    case pipelines::Verdict::cancelled:
+      return exit_code::cancelled;
+    case pipelines::Verdict::broken:
+      return exit_code::broken;
+    case pipelines::Verdict::waiting:
+      return exit_code::waiting;
+  }
+  return exit_code::broken;
+}
+
+void refuse_jobs_without_image(const Loaded& loaded, const std::string& default_image) {
+  if (!default_image.empty()) return;
+  std::vector<std::string> names;
+  for (const auto& planned : loaded.plan.jobs) {
+    const auto& job = loaded.parsed.pipeline.jobs[planned.job];
+    if (planned.included && (!job.image || job.image->name.empty())) names.push_back(job.name);
+  }
+  if (names.empty()) return;
+  throw UsageError(
+      fmt::format("{} {} no image to run in\n"
+                  "hint: give {} an `image`, or say --image IMAGE, RUNNER_IMAGE or `image` in the configuration; "
+                  "--executor shell needs none",
+                  fmt::join(names, ", "), names.size() == 1 ? "has" : "have", names.size() == 1 ? "it" : "them"));
+}
+
+void write_artifacts(const Store& store, RunId run, const fs::path& directory) {
+  for (const auto& artifact : store.list_artifacts(run)) {
+    if (artifact.kind != "archive") continue;
+    std::string folder = artifact.job_name;
+    std::replace(folder.begin(), folder.end(), '/', '_');
+    if (folder == "." || folder == "..") folder = "job-" + std::to_string(artifact.key.job);
+    store.extract(artifact.id, directory / folder);
+  }
+}
+
+int say_nothing_to_do(const Loaded& loaded, std::optional<ConsoleKind> kind) {
+  if (kind == ConsoleKind::json) {
+    const json finished{{"event", "run_finished"}, {"run", nullptr}, {"time", now_text()},
+                        {"outcome", "skipped"},    {"seconds", 0.0}, {"message", loaded.plan.empty_reason}};
+    std::cout << finished.dump(-1, ' ', false, json::error_handler_t::replace) << std::endl;
+  } else {
+    fmt::print("nothing to run: {}\n", loaded.plan.empty_reason);
+  }
+  return exit_code::passed;
+}
+
+// What is left when file, plan and configuration are known; `taken_up` is a run of an earlier process.
+struct Start {
+  const Loaded& loaded;
+  const Config& config;
+  const ExecOptions& options;
+  const std::vector<NamedValue>& masked;
+  std::string options_json;
+  std::optional<RunId> taken_up;
+};
+
+int start(Store& store, const Start& what) {
+  const Loaded& loaded = what.loaded;
+  const bool shell = what.config.executor.value == ExecutorKind::shell;
+  if (!shell) refuse_jobs_without_image(loaded, what.config.image.value);
+
+  // Before any thread is made: the signals are for this one thread.
+  executors::Executor* hurried = nullptr;
+  Interrupt interrupt([&hurried] {
+    if (hurried != nullptr) hurried->hurry();
+  });
+  const fs::path work = make_work_directory(store);
+  const auto executor =
+      shell ? executors::make_shell_executor(what.config.shell_settings(work, fs::read_symlink("/proc/self/exe")))
+            : executors::make_docker_executor(what.config.docker_settings(store.owner(), work));
+  executor->check();
+  hurried = executor.get();
+
+  const auto variable = [&](std::string_view name) -> std::string {
+    for (const auto& [known, value] : loaded.inputs.predefined) {
+      if (known == name) return value;
+    }
+    return {};
+  };
+  SessionSettings settings;
+  settings.file = loaded.file.name;
+  settings.text = loaded.text;
+  settings.project = loaded.file.project;
+  settings.project_path = variable("CI_PROJECT_PATH");
+  settings.ref = variable("CI_COMMIT_REF_NAME");
+  settings.sha = variable("CI_COMMIT_SHA");
+  settings.event = what.options.event;
+  settings.options = what.options_json;
+  settings.revision = what.options.revision;
+  settings.shell = shell;
+  settings.keep_going = what.options.keep_going;
+  settings.default_image = what.config.image.value;
+  settings.pull = pull_policy(what.options.pull);
+  settings.network = what.config.network.value;
+  for (const auto& secret : what.masked) settings.secrets.push_back(secret.value);
+  settings.limits.parallel = what.config.parallel.value != 0 ? what.config.parallel.value
+                                                             : 2 * std::max(1U, std::thread::hardware_concurrency());
+
+  const ConsoleChoice choice =
+      choose_console(console_kind(what.options.output), isatty(STDOUT_FILENO) != 0, process_environment());
+  ConsoleOptions console_options;
+  console_options.colour = choice.colour;
+  console_options.live = choice.live;
+  SessionResult result;
+  {
+    const auto console = make_console(choice.kind, console_options);
+    Session session(store, *executor, loaded.parsed.pipeline, loaded.plan, std::move(settings));
+    result = session.run(*console, interrupt.token(), what.taken_up);
+  }
+  if (!what.options.artifacts.empty()) write_artifacts(store, result.run, what.options.artifacts);
+  return code_of(result.verdict);
+}
+
+std::vector<NamedValue> masked_values(const ExecOptions& options) {
+  std::vector<NamedValue> masked;
+  for (const auto& path : options.env_files) {
+    for (auto& value : read_env_file(path)) masked.push_back(std::move(value));
+  }
+  for (const auto& secret : options.secrets) masked.push_back(read_secret(secret));
+  return masked;
+}
+
+int exec(const CommandLine& line, ExecOptions options) {
+  const std::optional<ConsoleKind> kind = console_kind(options.output);
+  if (options.worktree && !options.revision.empty()) throw UsageError("--worktree and --ref exclude each other");
+  pull_policy(options.pull);
+  Config config = configure(line, options);
+  Words words = find_pipeline(options.words, options.project);
+
+  PlanOptions plan_options;
+  plan_options.event = options.event;
+  plan_options.branch = options.branch;
+  plan_options.tag = options.tag;
+  plan_options.target_branch = options.target_branch;
+  plan_options.since = options.since;
+  plan_options.revision = options.revision;
+  for (const auto& text : options.variables) plan_options.variables.push_back(parse_assignment(text, "--variable"));
+  plan_options.masked = masked_values(options);
+  plan_options.jobs = std::move(words.jobs);
+  plan_options.with_needs = options.needs;
+  std::string text = read_pipeline_text(words.file);
+  const auto loaded = load(std::move(words.file), std::move(text), plan_options);
+  if (print_diagnostics(loaded->parsed.diagnostics, loaded->parsed.sources)) return exit_code::usage;
+  if (print_diagnostics(loaded->plan.diagnostics, loaded->parsed.sources)) return exit_code::usage;
+  if (options.dry_run) {
+    std::cout << plan_text(*loaded);
+    return exit_code::passed;
+  }
+  if (loaded->plan.included_count() == 0) return say_nothing_to_do(*loaded, kind);
+
+  const auto store = open_store(config);
+  return start(*store, {*loaded, config, options, plan_options.masked, record(*loaded, options, config), std::nullopt});
+}
+
+int resume(const CommandLine& line, ExecOptions options) {
+  Config config = configure(line, options);
+  const auto store = open_store(config);
+  if (options.resume == 0) {
+    const std::vector<RunId> orphans = store->orphaned_runs();
+    if (orphans.empty()) throw UsageError("there is no unfinished run to resume\nhint: `runner runs` lists all");
+    options.resume = orphans.back();
+  }
+  const auto run = store->run(options.resume);
+  if (!run) throw UsageError(fmt::format("there is no run {}", options.resume));
+  if (run->outcome) throw UsageError(fmt::format("run {} is over: {}", run->id, pipelines::to_string(*run->outcome)));
+
+  const json recorded = json::parse(run->options);
+  PlanInputs inputs;
+  inputs.predefined = values_of(recorded.at("predefined"));
+  inputs.variables = values_of(recorded.at("variables"));
+  inputs.secret_names = recorded.at("secrets").get<std::vector<std::string>>();
+  inputs.jobs = recorded.at("jobs").get<std::vector<std::string>>();
+  inputs.with_needs = recorded.at("needs");
+  for (const auto& [base, paths] : recorded.at("changed").items()) {
+    if (paths.is_null())
+      inputs.changed[base] = std::nullopt;
+    else
+      inputs.changed[base] = paths.get<std::vector<std::string>>();
+  }
+  if (!recorded.at("source_paths").is_null()) {
+    inputs.source_paths = recorded.at("source_paths").get<std::vector<std::string>>();
+  }
+
+  // Secrets were never stored: they are given again.
+  std::vector<NamedValue> masked = masked_values(options);
+  for (const auto& name : inputs.secret_names) {
+    if (std::none_of(masked.begin(), masked.end(), [&](const NamedValue& value) { return value.name == name; })) {
+      masked.push_back(read_secret(name));
+    }
+  }
+  config.executor.set(parse_executor(recorded.at("executor"), "the run's executor"), "the run");
+  config.image.set(recorded.at("image"), "the run");
+  config.network.set(recorded.at("none_network").get<bool>() ? executors::Network::none : executors::Network::bridge,
+                     "the run");
+  options.pull = recorded.at("pull");
+  options.revision = recorded.at("revision");
+  options.keep_going = recorded.at("keep_going");
+  options.event = run->event;
+
+  PipelineFile file{recorded.at("file").get<std::string>(), run->pipeline_name, run->project_dir};
+  const auto loaded = load_again(std::move(file), run->pipeline_text, std::move(inputs), masked);
+  if (print_diagnostics(loaded->parsed.diagnostics, loaded->parsed.sources)) return exit_code::usage;
+  if (!store->adopt_run(run->id)) {
+    throw UsageError(fmt::format("run {} is being driven by another process", run->id));
+  }
+  return start(*store, {*loaded, config, options, masked, run->options, run->id});
+}
+
+void add_output(CLI::App& command, ExecOptions& options) {
+  command.add_option("--output", options.output, "pretty (on a terminal), plain or json (one object a line)")
+      ->type_name("KIND");
+  command.add_option("--parallel", options.parallel, "jobs at a time (default: twice the processors)")->type_name("N");
+  command.add_option("--artifacts", options.artifacts, "when it is over, put each job's artifacts in DIR/JOB")
+      ->type_name("DIR");
+  command.add_option("--env-file", options.env_files, "variables from a file of NAME=VALUE lines; masked")
+      ->type_name("FILE")
+      ->expected(1);
+  command
+      .add_option("--secret", options.secrets,
+                  "a masked variable: NAME (from the environment, or asked for), NAME=VALUE or NAME=@FILE")
+      ->type_name("NAME")
+      ->expected(1);
+}
+
+}  // namespace
+
+void add_exec(CLI::App& app, CommandLine& line) {
+  auto options = std::make_shared<ExecOptions>();
+  CLI::App* exec_command = app.add_subcommand(
+      "exec",
+      "Runs a pipeline, each job in its own container.\n"
+      "\n"
+      "Examples:\n"
+      "  runner exec                                  pipeline.yml or .gitlab-ci.yml of this folder\n"
+      "  runner exec ci/build.yml test                one job of a file\n"
+      "  runner exec test --needs                     and the jobs it needs\n"
+      "  runner exec --executor shell                 without Docker\n"
+      "  runner exec --branch main --event schedule   as if the schedule had started it on main\n"
+      "  runner exec --secret TOKEN --variable A=1    with a secret from the environment and a variable");
+  exec_command->add_option("words", options->words, "the pipeline file (if it exists or ends in .yml), then jobs")
+      ->type_name("[FILE] [JOB...]");
+  exec_command->add_option("--variable", options->variables, "a variable, stronger than the file's")
+      ->type_name("K=V")
+      ->expected(1);
+  exec_command->add_option("--project", options->project, "the folder that jobs see as their sources")
+      ->type_name("DIR");
+  exec_command->add_option("--branch", options->branch, "what the run is told its branch is");
+  exec_command->add_option("--tag", options->tag, "what the run is told its tag is");
+  exec_command->add_option("--event", options->event,
+                           "push, merge_request, tag, schedule, web, api, trigger or parent_pipeline");
+  exec_command->add_option("--target-branch", options->target_branch, "of a merge request");
+  exec_command->add_option("--since", options->since, "what `changes` compares with (default: HEAD's parent)")
+      ->type_name("REF");
+  exec_command->add_option("--ref", options->revision, "run this commit's sources, not the working tree's")
+      ->type_name("REF");
+  exec_command->add_flag("--worktree", options->worktree, "run the working tree's sources (the default)");
+  exec_command->add_option("--executor", options->executor, "docker or shell");
+  exec_command->add_option("--image", options->image, "for jobs without an image");
+  exec_command->add_option("--network", options->network, "bridge or none, for jobs that do not say RUNNER_NETWORK");
+  exec_command->add_option("--pull", options->pull, "always, missing or never; stronger than the file's pull_policy");
+  exec_command->add_flag("--needs", options->needs, "with JOB: also what it needs");
+  exec_command->add_flag("--keep-going", options->keep_going, "run later stages also after a failure");
+  exec_command->add_flag("--dry-run", options->dry_run, "say what would run, and run nothing");
+  add_output(*exec_command, *options);
+  exec_command->callback([&line, options] { line.chosen = [&line, options] { return exec(line, *options); }; });
+
+  auto resumed = std::make_shared<ExecOptions>();
+  CLI::App* resume_command =
+      app.add_subcommand("resume",
+                         "Takes up a run whose process died: finds its jobs, reads their logs on, runs the rest.\n"
+                         "\n"
+                         "Examples:\n"
+                         "  runner resume             the newest unfinished run\n"
+                         "  runner resume 12 --secret TOKEN");
+  resume_command->add_option("run", resumed->resume, "the run's number")->type_name("RUN");
+  add_output(*resume_command, *resumed);
+  resume_command->callback([&line, resumed] { line.chosen = [&line, resumed] { return resume(line, *resumed); }; });
+}
+
+}  // namespace runner

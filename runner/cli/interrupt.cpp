@@ -1,0 +1,58 @@
+#include "runner/cli/interrupt.h"
+
+#include <fmt/core.h>
+#include <unistd.h>
+#include <csignal>
+#include <ctime>
+
+#include "runner/cli/commands.h"
+#include "runner/run/console.h"
+
+namespace runner {
+namespace {
+
+sigset_t our_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&set, signal);
+  return set;
+}
+
+}  // namespace
+
+Interrupt::Interrupt(std::function<void()> second) : second_(std::move(second)) {
+  const sigset_t set = our_signals();
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  thread_ = std::jthread([this](std::stop_token stop) { main(std::move(stop)); });
+}
+
+Interrupt::~Interrupt() {
+  thread_.request_stop();
+  pthread_kill(thread_.native_handle(), SIGHUP);  // wakes sigwaitinfo; the loop sees the stop first
+  thread_.join();
+}
+
+void Interrupt::main(std::stop_token stop) {
+  const sigset_t set = our_signals();
+  int count = 0;
+  while (true) {
+    siginfo_t info{};
+    if (sigwaitinfo(&set, &info) < 0) continue;
+    if (stop.stop_requested()) return;
+    switch (++count) {
+      case 1:
+        fmt::print(stderr, "\nrunner: cancelling, jobs get 10 seconds (again: at once)\n");
+        source_.request_stop();
+        break;
+      case 2:
+        fmt::print(stderr, "\nrunner: stopping at once\n");
+        if (second_) second_();
+        break;
+      default:
+        restore_terminal();
+        _exit(exit_code::cancelled);
+    }
+  }
+}
+
+}  // namespace runner

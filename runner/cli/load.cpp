@@ -1,0 +1,277 @@
+#include "runner/cli/load.h"
+
+#include <fmt/core.h>
+#include <sys/stat.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+
+#include "runner/secrets/redactor.h"
+
+namespace runner {
+namespace {
+
+namespace fs = std::filesystem;
+using pipelines::Precedence;
+
+constexpr const char* default_names[] = {"pipeline.yml", ".gitlab-ci.yml"};
+// A little more than the parser takes, so that it is the parser that says so.
+constexpr std::uintmax_t most_text = 11'000'000;
+constexpr std::size_t env_file_limit = 1 << 20;
+
+bool is_yaml_name(const std::string& word) { return word.ends_with(".yml") || word.ends_with(".yaml"); }
+
+bool has_default_name(const fs::path& path) {
+  const std::string name = path.filename().string();
+  return name == default_names[0] || name == default_names[1] || name == "pipeline.yaml";
+}
+
+bool inside_repository(fs::path directory) {
+  for (;; directory = directory.parent_path()) {
+    std::error_code ignored;
+    if (fs::exists(directory / ".git", ignored)) return true;
+    if (directory == directory.parent_path()) return false;
+  }
+}
+
+bool is_below(const fs::path& path, const fs::path& directory) {
+  const fs::path relative = path.lexically_relative(directory);
+  return !relative.empty() && *relative.begin() != "..";
+}
+
+fs::path project_of(const fs::path& file, const std::string& option) {
+  if (!option.empty()) return fs::weakly_canonical(option);
+  const fs::path here = fs::current_path();
+  const fs::path absolute = fs::weakly_canonical(file);
+  if (has_default_name(file)) return absolute.parent_path();
+  if (is_below(absolute, here) || inside_repository(here)) return here;
+  return absolute.parent_path();
+}
+
+}  // namespace
+
+Words find_pipeline(const std::vector<std::string>& words, const std::string& project_option) {
+  Words result;
+  std::size_t first_job = 0;
+  std::error_code ignored;
+  if (!project_option.empty() && !fs::is_directory(project_option, ignored)) {
+    throw UsageError(fmt::format("--project {}: no such directory", project_option));
+  }
+  if (!words.empty() && (is_yaml_name(words[0]) || fs::is_regular_file(words[0], ignored))) {
+    result.file.path = words[0];
+    result.file.name = words[0];
+    first_job = 1;
+  } else {
+    const fs::path base = project_option.empty() ? fs::path() : fs::path(project_option);
+    for (const char* name : default_names) {
+      if (!fs::exists(base / name, ignored)) continue;
+      result.file.path = base / name;
+      result.file.name = (base / name).string();
+      break;
+    }
+    if (result.file.path.empty()) {
+      throw UsageError(
+          fmt::format("there is no pipeline.yml and no .gitlab-ci.yml in {}\n"
+                      "hint: name the file (`runner exec FILE`), or write one; examples/hello/pipeline.yml is a start",
+                      base.empty() ? "this folder" : base.string()));
+    }
+  }
+  result.file.project = project_of(result.file.path, project_option);
+  result.jobs.assign(words.begin() + static_cast<std::ptrdiff_t>(first_job), words.end());
+  return result;
+}
+
+std::string read_pipeline_text(const PipelineFile& file) {
+  struct stat status {};
+  if (stat(file.path.c_str(), &status) != 0) {
+    throw UsageError(fmt::format("{}: cannot read the pipeline file: {}", file.name, std::strerror(errno)));
+  }
+  if (S_ISDIR(status.st_mode)) throw UsageError(fmt::format("{}: is a directory, not a pipeline file", file.name));
+  std::ifstream stream(file.path, std::ios::binary);
+  if (!stream) {
+    throw UsageError(fmt::format("{}: cannot read the pipeline file: {}", file.name, std::strerror(errno)));
+  }
+  std::string text;
+  char buffer[65536];
+  while (text.size() < most_text && stream.read(buffer, sizeof buffer).gcount() > 0) {
+    text.append(buffer, static_cast<std::size_t>(stream.gcount()));
+  }
+  return text;
+}
+
+namespace {
+
+pipelines::Trigger trigger_of(const PlanInputs& inputs, const std::vector<NamedValue>& masked) {
+  pipelines::Trigger trigger;
+  for (const auto& [name, value] : inputs.predefined) {
+    trigger.variables.set(name, value, Precedence::predefined, /*expand=*/false);
+  }
+  for (const auto& [name, value] : masked) {
+    trigger.variables.set(name, value, Precedence::pipeline, /*expand=*/false, /*masked=*/true);
+  }
+  for (const auto& [name, value] : inputs.variables) trigger.variables.set(name, value, Precedence::pipeline);
+  trigger.only = inputs.jobs;
+  trigger.with_needs = inputs.with_needs;
+  return trigger;
+}
+
+}  // namespace
+
+std::unique_ptr<Loaded> load(PipelineFile file, std::string text, const PlanOptions& options) {
+  auto loaded = std::make_unique<Loaded>();
+  loaded->file = std::move(file);
+  loaded->text = std::move(text);
+  loaded->parsed = pipelines::parse(loaded->text, loaded->file.name);
+  if (pipelines::has_errors(loaded->parsed.diagnostics)) return loaded;
+  if (pipeline_source(options.event).empty()) {
+    throw UsageError(fmt::format(
+        "--event {}: unknown event\nhint: push, merge_request, tag, schedule, web, api, trigger or parent_pipeline",
+        options.event));
+  }
+
+  const fs::path& project = loaded->file.project;
+  loaded->git = read_git(project, {options.revision, false});
+  RunFacts facts;
+  facts.event = options.event;
+  facts.branch = options.branch;
+  facts.tag = options.tag;
+  facts.target_branch = options.target_branch;
+  const fs::path relative = fs::weakly_canonical(loaded->file.path).lexically_relative(project);
+  facts.config_path = !relative.empty() && *relative.begin() != ".." ? relative.string() : loaded->file.path.string();
+
+  PlanInputs& inputs = loaded->inputs;
+  for (auto& [name, value] : predefined_variables(loaded->git, facts)) {
+    inputs.predefined.push_back({std::move(name), std::move(value)});
+  }
+  inputs.variables = options.variables;
+  for (const auto& secret : options.masked) inputs.secret_names.push_back(secret.name);
+  inputs.jobs = options.jobs;
+  inputs.with_needs = options.with_needs;
+
+  pipelines::Facts outside;
+  outside.changed_paths = [&](std::string_view compare_to) {
+    const std::string base(compare_to.empty() ? std::string_view(options.since) : compare_to);
+    const auto [answer, asked_first] = inputs.changed.try_emplace(std::string(compare_to));
+    if (asked_first) answer->second = changed_paths(project, base, options.revision);
+    return answer->second;
+  };
+  outside.source_paths = [&] {
+    inputs.source_paths =
+        options.revision.empty() ? source_list(project).paths : commit_paths(project, options.revision);
+    return *inputs.source_paths;
+  };
+  loaded->plan = pipelines::make_plan(loaded->parsed.pipeline, trigger_of(inputs, options.masked), outside);
+  return loaded;
+}
+
+std::unique_ptr<Loaded> load_again(PipelineFile file, std::string text, PlanInputs inputs,
+                                   const std::vector<NamedValue>& masked) {
+  auto loaded = std::make_unique<Loaded>();
+  loaded->file = std::move(file);
+  loaded->text = std::move(text);
+  loaded->inputs = std::move(inputs);
+  loaded->parsed = pipelines::parse(loaded->text, loaded->file.name);
+  if (pipelines::has_errors(loaded->parsed.diagnostics)) return loaded;
+  pipelines::Facts recorded;
+  recorded.changed_paths = [&](std::string_view compare_to) {
+    const auto found = loaded->inputs.changed.find(std::string(compare_to));
+    return found == loaded->inputs.changed.end() ? std::nullopt : found->second;
+  };
+  recorded.source_paths = [&] { return loaded->inputs.source_paths.value_or(std::vector<std::string>{}); };
+  loaded->plan = pipelines::make_plan(loaded->parsed.pipeline, trigger_of(loaded->inputs, masked), recorded);
+  return loaded;
+}
+
+bool print_diagnostics(const std::vector<pipelines::Diagnostic>& diagnostics,
+                       const std::vector<pipelines::Source>& sources) {
+  if (diagnostics.empty()) return false;
+  const bool colour = isatty(STDERR_FILENO) != 0 && std::getenv("NO_COLOR") == nullptr;
+  std::cerr << pipelines::render(diagnostics, sources, colour);
+  return pipelines::has_errors(diagnostics);
+}
+
+NamedValue parse_assignment(const std::string& text, const std::string& flag) {
+  const std::size_t equals = text.find('=');
+  if (equals == std::string::npos || equals == 0) {
+    throw UsageError(fmt::format("{} {}: expected NAME=VALUE", flag, text));
+  }
+  return {text.substr(0, equals), text.substr(equals + 1)};
+}
+
+namespace {
+
+std::string ask_secret(const std::string& name) {
+  std::fprintf(stderr, "%s: ", name.c_str());
+  termios before{};
+  tcgetattr(STDIN_FILENO, &before);
+  termios silent = before;
+  silent.c_lflag &= ~static_cast<tcflag_t>(ECHO);
+  tcsetattr(STDIN_FILENO, TCSAFLUSH, &silent);
+  std::string value;
+  std::getline(std::cin, value);
+  tcsetattr(STDIN_FILENO, TCSAFLUSH, &before);
+  std::fputc('\n', stderr);
+  return value;
+}
+
+std::string read_secret_file(const std::string& name, const std::string& path) {
+  std::ifstream stream(path, std::ios::binary);
+  if (!stream) throw UsageError(fmt::format("--secret {}=@{}: {}", name, path, std::strerror(errno)));
+  std::string value((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
+  if (value.ends_with('\n')) value.pop_back();  // the editor's, not the secret's
+  return value;
+}
+
+}  // namespace
+
+NamedValue read_secret(const std::string& text) {
+  NamedValue secret;
+  const std::size_t equals = text.find('=');
+  secret.name = text.substr(0, equals);
+  if (secret.name.empty()) throw UsageError("--secret: expected NAME, NAME=VALUE or NAME=@FILE");
+  if (equals != std::string::npos) {
+    secret.value = text.substr(equals + 1);
+    if (secret.value.starts_with('@')) secret.value = read_secret_file(secret.name, secret.value.substr(1));
+  } else if (const char* value = std::getenv(secret.name.c_str())) {
+    secret.value = value;
+  } else if (isatty(STDIN_FILENO) != 0) {
+    secret.value = ask_secret(secret.name);
+  } else {
+    throw UsageError(
+        fmt::format("--secret {0}: there is no {0} in the environment, and no terminal to ask on\n"
+                    "hint: export {0}, or give --secret {0}=@FILE",
+                    secret.name));
+  }
+  if (too_short(secret.value)) {
+    throw UsageError(
+        fmt::format("--secret {}: the value has under {} characters and could not be masked in logs\n"
+                    "hint: use a longer secret, or --variable if it is none",
+                    secret.name, shortest_secret));
+  }
+  return secret;
+}
+
+std::vector<NamedValue> read_env_file(const std::string& path) {
+  std::ifstream stream(path, std::ios::binary);
+  if (!stream) throw UsageError(fmt::format("--env-file {}: {}", path, std::strerror(errno)));
+  const std::string text((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
+  pipelines::Dotenv parsed = pipelines::parse_dotenv(text, env_file_limit);
+  for (const auto& warning : parsed.warnings) fmt::print(stderr, "warning: {}: {}\n", path, warning);
+  std::vector<NamedValue> result;
+  for (auto& [name, value] : parsed.variables) {
+    if (!value.empty() && too_short(value)) {
+      fmt::print(stderr, "warning: {}: {} has under {} characters and is not masked\n", path, name, shortest_secret);
+    }
+    result.push_back({std::move(name), std::move(value)});
+  }
+  return result;
+}
+
+}  // namespace runner

@@ -1,0 +1,105 @@
+// `runner lint` and `runner plan`: understanding a pipeline without running it.
+#include <fmt/core.h>
+#include <CLI/CLI.hpp>
+
+#include <iostream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "runner/cli/commands.h"
+#include "runner/cli/load.h"
+#include "runner/cli/plan_text.h"
+
+namespace runner {
+namespace {
+
+struct PlanWords {
+  std::vector<std::string> words, variables;
+  std::string project, branch, tag, event = "push", target_branch, since, revision, output = "text";
+  bool needs = false, strict = false;
+};
+
+int lint(const PlanWords& options) {
+  Words words = find_pipeline(options.words, options.project);
+  if (!words.jobs.empty()) throw UsageError(fmt::format("lint takes one file: what is {}?", words.jobs.front()));
+  const std::string text = read_pipeline_text(words.file);
+  pipelines::Parsed parsed = pipelines::parse(text, words.file.name);
+  if (options.strict) {
+    for (auto& diagnostic : parsed.diagnostics) diagnostic.severity = pipelines::Severity::error;
+  }
+  if (print_diagnostics(parsed.diagnostics, parsed.sources)) return exit_code::usage;
+  fmt::print("{}: {} job{} in {} stage{}, no errors\n", words.file.name, parsed.pipeline.jobs.size(),
+             parsed.pipeline.jobs.size() == 1 ? "" : "s", parsed.pipeline.stages.size(),
+             parsed.pipeline.stages.size() == 1 ? "" : "s");
+  return exit_code::passed;
+}
+
+int plan(const PlanWords& options) {
+  if (options.output != "text" && options.output != "json") {
+    throw UsageError(fmt::format("--output {}: expected text or json", options.output));
+  }
+  Words words = find_pipeline(options.words, options.project);
+  PlanOptions plan_options;
+  plan_options.event = options.event;
+  plan_options.branch = options.branch;
+  plan_options.tag = options.tag;
+  plan_options.target_branch = options.target_branch;
+  plan_options.since = options.since;
+  plan_options.revision = options.revision;
+  for (const auto& text : options.variables) plan_options.variables.push_back(parse_assignment(text, "--variable"));
+  plan_options.jobs = std::move(words.jobs);
+  plan_options.with_needs = options.needs;
+  std::string text = read_pipeline_text(words.file);
+  const auto loaded = load(std::move(words.file), std::move(text), plan_options);
+  if (print_diagnostics(loaded->parsed.diagnostics, loaded->parsed.sources)) return exit_code::usage;
+  if (print_diagnostics(loaded->plan.diagnostics, loaded->parsed.sources)) return exit_code::usage;
+  std::cout << (options.output == "json" ? plan_json(*loaded) : plan_text(*loaded));
+  return exit_code::passed;
+}
+
+}  // namespace
+
+void add_plan(CLI::App& app, CommandLine& line) {
+  auto lint_options = std::make_shared<PlanWords>();
+  CLI::App* lint_command =
+      app.add_subcommand("lint",
+                         "Finds every mistake of a pipeline file at once. Exit code 2 when there is any.\n"
+                         "\n"
+                         "Examples:\n"
+                         "  runner lint\n"
+                         "  runner lint --strict ci/build.yml     warnings are errors too");
+  lint_command->add_option("file", lint_options->words, "the pipeline file")->type_name("[FILE]");
+  lint_command->add_option("--project", lint_options->project, "the project's folder")->type_name("DIR");
+  lint_command->add_flag("--strict", lint_options->strict, "treat warnings as errors");
+  lint_command->callback([&line, lint_options] { line.chosen = [lint_options] { return lint(*lint_options); }; });
+
+  auto options = std::make_shared<PlanWords>();
+  CLI::App* command = app.add_subcommand(
+      "plan",
+      "Says which jobs would run and which would not, the rule that decided, and what waits for what.\n"
+      "\n"
+      "Examples:\n"
+      "  runner plan\n"
+      "  runner plan --branch main --event merge_request\n"
+      "  runner plan --output json | jq '.[] | select(.included) | .name'");
+  command->add_option("words", options->words, "the pipeline file (if it exists or ends in .yml), then jobs")
+      ->type_name("[FILE] [JOB...]");
+  command->add_option("--project", options->project, "the project's folder")->type_name("DIR");
+  command->add_option("--variable", options->variables, "a variable, stronger than the file's")
+      ->type_name("K=V")
+      ->expected(1);
+  command->add_option("--branch", options->branch, "what the run would be told its branch is");
+  command->add_option("--tag", options->tag, "what the run would be told its tag is");
+  command->add_option("--event", options->event,
+                      "push, merge_request, tag, schedule, web, api, trigger or parent_pipeline");
+  command->add_option("--target-branch", options->target_branch, "of a merge request");
+  command->add_option("--since", options->since, "what `changes` compares with (default: HEAD's parent)")
+      ->type_name("REF");
+  command->add_option("--ref", options->revision, "plan for this commit's sources")->type_name("REF");
+  command->add_flag("--needs", options->needs, "with JOB: also what it needs");
+  command->add_option("--output", options->output, "text or json (an array of jobs)")->type_name("KIND");
+  command->callback([&line, options] { line.chosen = [options] { return plan(*options); }; });
+}
+
+}  // namespace runner

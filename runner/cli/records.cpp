@@ -1,0 +1,320 @@
+// `runner runs`, `logs`, `artifacts` and `gc`: what the store remembers.
+#include <fmt/chrono.h>
+#include <fmt/core.h>
+#include <unistd.h>
+#include <CLI/CLI.hpp>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <iostream>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "pipelines/progress.h"
+#include "runner/cli/commands.h"
+#include "runner/cli/load.h"
+#include "runner/cli/setup.h"
+#include "runner/run/log_lines.h"
+#include "runner/run/terminal.h"
+#include "runner/store/store.h"
+
+namespace runner {
+namespace {
+
+using nlohmann::json;
+
+struct RecordOptions {
+  std::vector<std::string> words;
+  std::string output;
+  std::size_t limit = 20;
+  bool follow = false, dry_run = false;
+  std::optional<std::uint64_t> keep_runs;
+};
+
+std::string iso(UnixMs time) {
+  return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z", fmt::gmtime(static_cast<std::time_t>(time / 1000)), time % 1000);
+}
+
+std::string local(UnixMs time) {
+  return fmt::format("{:%Y-%m-%d %H:%M}", fmt::localtime(static_cast<std::time_t>(time / 1000)));
+}
+
+std::string size_text(std::uint64_t bytes) {
+  if (bytes < 10'000) return fmt::format("{} B", bytes);
+  if (bytes < 10'000'000) return fmt::format("{} kB", bytes / 1000);
+  return fmt::format("{} MB", bytes / 1'000'000);
+}
+
+bool is_number(const std::string& word) {
+  return !word.empty() && word.size() < 19 &&
+         std::all_of(word.begin(), word.end(), [](char c) { return c >= '0' && c <= '9'; });
+}
+
+// [RUN] [JOB]: RUN defaults to the newest; a lone word that is no number is a JOB.
+struct RunAndJob {
+  RunId run = 0;
+  std::optional<std::string> job;
+};
+
+RunAndJob run_and_job(const Store& store, const std::vector<std::string>& words) {
+  RunAndJob result;
+  std::size_t next = 0;
+  if (!words.empty() && is_number(words[0])) {
+    result.run = std::stoull(words[0]);
+    next = 1;
+    if (!store.run(result.run))
+      throw UsageError(fmt::format("there is no run {}\nhint: `runner runs` lists them", result.run));
+  } else {
+    const auto newest = store.newest_run();
+    if (!newest) throw UsageError("nothing has run yet\nhint: `runner exec` runs a pipeline");
+    result.run = *newest;
+  }
+  if (next < words.size()) result.job = words[next++];
+  if (next < words.size()) throw UsageError(fmt::format("one word too many: {}", words[next]));
+  return result;
+}
+
+const JobRow& find_job(const std::vector<JobRow>& jobs, RunId run, const std::string& name) {
+  for (const auto& job : jobs) {
+    if (job.name == name) return job;
+  }
+  std::vector<std::string_view> names;
+  for (const auto& job : jobs) names.push_back(job.name);
+  const std::string_view near = pipelines::nearest(name, names);
+  throw UsageError(fmt::format("run {} has no job {}{}", run, name,
+                               near.empty() ? std::string() : fmt::format("\nhint: did you mean {}?", near)));
+}
+
+int runs(const CommandLine& line, const RecordOptions& options) {
+  const auto store = open_store(configuration(line));
+  const std::vector<RunRow> rows = store->list_runs(options.limit);
+  const UnixMs now = unix_now();
+  if (options.output == "json") {
+    json array = json::array();
+    for (const auto& row : rows) {
+      array.push_back({{"id", row.id},
+                       {"ref", row.ref},
+                       {"sha", row.sha},
+                       {"event", row.event},
+                       {"outcome", row.outcome ? json(pipelines::to_string(*row.outcome)) : json(nullptr)},
+                       {"started", iso(row.started)},
+                       {"seconds", row.seconds(now)}});
+    }
+    std::cout << array.dump(2, ' ', false, json::error_handler_t::replace) << "\n";
+    return exit_code::passed;
+  }
+  if (!options.output.empty() && options.output != "text") {
+    throw UsageError(fmt::format("--output {}: expected text or json", options.output));
+  }
+  if (rows.empty())
+    fmt::print("nothing has run yet\n");
+  else
+    fmt::print("{:>5}  {:<10} {:<16} {:<24} {:<9} {:<14} {:>9}\n", "RUN", "OUTCOME", "STARTED", "REF", "SHA", "EVENT",
+               "TIME");
+  for (const auto& row : rows) {
+    fmt::print("{:>5}  {:<10} {:<16} {:<24} {:<9} {:<14} {:>7.1f} s\n", row.id,
+               row.outcome ? pipelines::to_string(*row.outcome) : "running", local(row.started),
+               row.ref.empty() ? "-" : row.ref, row.sha.empty() ? "-" : row.sha.substr(0, 8), row.event,
+               row.seconds(now));
+  }
+  return exit_code::passed;
+}
+
+// --- logs -----------------------------------------------------------------------------------------------------------
+
+void write_all(std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written = write(STDOUT_FILENO, bytes.data(), bytes.size());
+    if (written < 0) {
+      if (errno == EINTR) continue;
+      if (errno == EPIPE) std::exit(exit_code::passed);  // `runner logs | head`
+      throw executors::WorldError("runner_system_failure",
+                                  fmt::format("cannot write the log: {}", std::strerror(errno)));
+    }
+    bytes.remove_prefix(static_cast<std::size_t>(written));
+  }
+}
+
+// On a terminal as it may be shown there; anywhere else the bytes are exactly the stored ones.
+class LogPrinter {
+ public:
+  void print(std::string_view bytes) {
+    if (!terminal_) {
+      write_all(bytes);
+      return;
+    }
+    lines_.feed(bytes, [this](std::string_view text, std::uint64_t) { print_line(text); });
+  }
+  void finish() {
+    if (terminal_) lines_.finish([this](std::string_view text, std::uint64_t) { print_line(text); });
+  }
+
+ private:
+  void print_line(std::string_view text) {
+    std::string shown;
+    append_screen(shown, text, colour_, carry_);
+    shown += '\n';
+    write_all(shown);
+  }
+
+  bool terminal_ = isatty(STDOUT_FILENO) != 0;
+  bool colour_ = std::getenv("NO_COLOR") == nullptr;
+  LogLines lines_{LogLines::Mode::screen, 64 * 1024};
+  std::string carry_;
+};
+
+// All attempts of a job, one after the other; with `follow` until the job is over.
+void print_attempts(const Store& store, RunId run, const JobRow& job, bool follow) {
+  std::size_t attempt = 0;
+  std::uint64_t offset = 0;
+  LogPrinter printer;
+  while (true) {
+    // States first: what is final by now has its whole log stored.
+    const bool over = store.jobs(run)[job.job - 1].state == JobState::final || store.run(run)->outcome.has_value();
+    const std::vector<AttemptRow> attempts = store.attempts(run, job.job);
+    for (; attempt < attempts.size(); ++attempt, offset = 0) {
+      offset = store.read_log(attempts[attempt].key, offset, [&](std::string_view bytes) { printer.print(bytes); });
+      if (attempt + 1 == attempts.size()) break;  // the last one may go on
+      printer.finish();
+    }
+    if (over || !follow) break;
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+  printer.finish();
+}
+
+int logs(const CommandLine& line, const RecordOptions& options) {
+  const auto store = open_store(configuration(line));
+  const auto [run, name] = run_and_job(*store, options.words);
+  const std::vector<JobRow> jobs = store->jobs(run);
+  if (name) {
+    print_attempts(*store, run, find_job(jobs, run, *name), options.follow);
+    return exit_code::passed;
+  }
+  // Without a job: every job that printed, one after the other, in the order they started.
+  std::vector<JobRow> begun;
+  std::copy_if(jobs.begin(), jobs.end(), std::back_inserter(begun), [](const JobRow& job) { return job.attempts > 0; });
+  std::stable_sort(begun.begin(), begun.end(),
+                   [](const JobRow& a, const JobRow& b) { return a.started.value_or(0) < b.started.value_or(0); });
+  for (const auto& job : begun) {
+    if (begun.size() > 1) fmt::print(stderr, "── {} ──\n", job.name);
+    print_attempts(*store, run, job, options.follow);
+  }
+  return exit_code::passed;
+}
+
+// --- artifacts and gc ---------------------------------------------------------------------------------------------
+
+int artifacts(const CommandLine& line, const RecordOptions& options) {
+  const auto store = open_store(configuration(line));
+  const auto [run, name] = run_and_job(*store, options.words);
+  if (!name) throw UsageError("which job's artifacts?\nhint: runner artifacts [RUN] JOB [--output DIR]");
+  const std::vector<JobRow> jobs = store->jobs(run);
+  const JobRow& job = find_job(jobs, run, *name);
+  bool any = false;
+  for (const auto& artifact : store->list_artifacts(run)) {
+    if (artifact.key.job != job.job || artifact.key.attempt != job.attempts) continue;
+    any = true;
+    if (!options.output.empty()) {
+      // Reports beside the files would mix with them: they are listed, and taken out only where there is no archive.
+      if (artifact.kind != "archive") continue;
+      store->extract(artifact.id, options.output);
+      fmt::print("{}: {} file{}, {} in {}\n", artifact.name, artifact.files, artifact.files == 1 ? "" : "s",
+                 size_text(artifact.bytes), options.output);
+      continue;
+    }
+    fmt::print("{} ({}): {} file{}, {}{}\n", artifact.name, artifact.kind, artifact.files,
+               artifact.files == 1 ? "" : "s", size_text(artifact.bytes),
+               artifact.expires ? ", expires " + local(*artifact.expires) : std::string());
+    for (const auto& file : store->list_files(artifact.id)) {
+      fmt::print("  {:>10}  {}{}\n", file.size, file.path, file.link ? " -> " + *file.link : std::string());
+    }
+  }
+  if (!any) {
+    fmt::print(stderr, "runner: job {} of run {} left no artifacts (or they have expired)\n", job.name, run);
+    return exit_code::failed;
+  }
+  return exit_code::passed;
+}
+
+int gc(const CommandLine& line, const RecordOptions& options) {
+  const auto store = open_store(configuration(line));
+  GcOptions how;
+  how.now = unix_now();
+  how.keep_runs = options.keep_runs;
+  how.dry_run = options.dry_run;
+  const GcResult result = store->gc(how);
+  fmt::print("{}{} expired artifact{}, {} run{}, {} chunk{}, {}\n", options.dry_run ? "would remove " : "removed ",
+             result.artifacts, result.artifacts == 1 ? "" : "s", result.runs, result.runs == 1 ? "" : "s",
+             result.chunks, result.chunks == 1 ? "" : "s", size_text(result.bytes));
+  return exit_code::passed;
+}
+
+}  // namespace
+
+void add_records(CLI::App& app, CommandLine& line) {
+  const auto add = [&](const char* name, const char* description,
+                       int (*function)(const CommandLine&, const RecordOptions&)) {
+    auto options = std::make_shared<RecordOptions>();
+    CLI::App* command = app.add_subcommand(name, description);
+    command->callback(
+        [&line, options, function] { line.chosen = [&line, options, function] { return function(line, *options); }; });
+    return std::pair{command, options};
+  };
+  {
+    const auto [command, options] = add("runs",
+                                        "Lists the runs, newest first.\n"
+                                        "\n"
+                                        "Examples:\n"
+                                        "  runner runs\n"
+                                        "  runner runs --output json | jq '.[0].outcome'",
+                                        runs);
+    command->add_option("--output", options->output, "text or json")->type_name("KIND");
+    command->add_option("--limit", options->limit, "how many; 0: all")->type_name("N");
+  }
+  {
+    const auto [command, options] = add("logs",
+                                        "Prints a job's log; into a pipe or file the exact bytes.\n"
+                                        "\n"
+                                        "Examples:\n"
+                                        "  runner logs build            of the newest run\n"
+                                        "  runner logs 12 build         of run 12\n"
+                                        "  runner logs build --follow   goes on until the job is over",
+                                        logs);
+    command->add_option("words", options->words, "the run's number (default: the newest), the job")
+        ->type_name("[RUN] [JOB]");
+    command->add_flag("--follow,-f", options->follow, "go on until the job is over");
+  }
+  {
+    const auto [command, options] = add("artifacts",
+                                        "Lists a job's artifacts, or takes them out of the store.\n"
+                                        "\n"
+                                        "Examples:\n"
+                                        "  runner artifacts build\n"
+                                        "  runner artifacts 12 build --output dist",
+                                        artifacts);
+    command->add_option("words", options->words, "the run's number (default: the newest), the job")
+        ->type_name("[RUN] JOB");
+    command->add_option("--output", options->output, "the folder to put them in")->type_name("DIR");
+  }
+  {
+    const auto [command, options] = add("gc",
+                                        "Removes expired artifacts and what nothing refers to any more.\n"
+                                        "\n"
+                                        "Examples:\n"
+                                        "  runner gc\n"
+                                        "  runner gc --keep-runs 100     and all but the newest hundred runs",
+                                        gc);
+    command->add_option("--keep-runs", options->keep_runs, "also remove all runs but the newest N")->type_name("N");
+    command->add_flag("--dry-run", options->dry_run, "say what would be removed");
+  }
+}
+
+}  // namespace runner

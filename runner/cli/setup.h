@@ -1,0 +1,19 @@
+// What several commands set up the same way.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "runner/cli/commands.h"
+#include "runner/config/config.h"
+#include "runner/store/store.h"
+
+namespace runner {
+
+// The configuration with --config and --database applied. Throws ConfigError.
+Config configuration(const CommandLine&);
+// The store the configuration names. Throws StoreError.
+std::unique_ptr<Store> open_store(const Config&, bool read_only = false);
+std::string now_text();  // ISO 8601, UTC, milliseconds
+
+}  // namespace runner

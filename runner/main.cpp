@@ -1,0 +1,106 @@
+// Arguments -> command; exceptions -> exit code. `main` wires and does nothing itself.
+#include <fmt/core.h>
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "executors/executor.h"
+#include "pipelines/diagnostic.h"
+#include "runner/cli/commands.h"
+#include "runner/cli/load.h"
+#include "runner/config/config.h"
+#include "runner/version.h"
+
+namespace runner {
+namespace {
+
+constexpr const char* description =
+    "Runs CI/CD pipelines written in GitLab CI's language, each job in its own container.\n"
+    "\n"
+    "Examples:\n"
+    "  runner exec                          run pipeline.yml (or .gitlab-ci.yml) of this folder\n"
+    "  runner exec pipeline.yml test        run the job `test` alone\n"
+    "  runner lint                          every mistake in the file at once\n"
+    "  runner plan                          which jobs would run, and why\n"
+    "  runner logs build                    what the newest run's job `build` printed";
+
+// The words of the program that `word` could have been meant to be.
+void collect_names(const CLI::App& app, std::vector<std::string>& names) {
+  for (const CLI::Option* option : app.get_options()) {
+    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+  }
+  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+    if (!command->get_name().empty() && !command->get_name().starts_with("__")) names.push_back(command->get_name());
+  }
+}
+
+int explain(const CLI::App& app, const CLI::ParseError& error) {
+  const CLI::App* command = &app;
+  while (!command->get_subcommands().empty()) command = command->get_subcommands().front();
+  fmt::print(stderr, "runner: {}\n", error.what());
+  const std::vector<std::string> extras = app.remaining(/*recurse=*/true);
+  if (!extras.empty()) {
+    std::vector<std::string> names;
+    collect_names(*command, names);
+    const std::vector<std::string_view> candidates(names.begin(), names.end());
+    const std::string_view word = std::string_view(extras.front()).substr(0, extras.front().find('='));
+    const std::string_view near = pipelines::nearest(word, candidates);
+    if (!near.empty()) fmt::print(stderr, "hint: did you mean {}?\n", near);
+  }
+  fmt::print(stderr, "hint: `runner {}{}--help` shows what there is\n", command == &app ? "" : command->get_name(),
+             command == &app ? "" : " ");
+  return exit_code::usage;
+}
+
+int run(int argc, char** argv) {
+  CLI::App app(description, "runner");
+  app.set_version_flag("--version", RUNNER_VERSION);
+  app.require_subcommand(1);
+  CommandLine line;
+  app.add_option("--database", line.database, "the database of runs, logs and artifacts")->envname("RUNNER_DATABASE");
+  app.add_option("--config", line.config, "the configuration file, in place of the usual ones");
+  app.fallthrough();
+  add_exec(app, line);
+  add_plan(app, line);
+  add_records(app, line);
+  add_upkeep(app, line);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& success) {  // --help, --version
+    return app.exit(success);
+  } catch (const CLI::ParseError& error) {
+    return explain(app, error);
+  }
+  return line.chosen();
+}
+
+int guarded(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const UsageError& error) {
+    fmt::print(stderr, "runner: {}\n", error.what());
+    return exit_code::usage;
+  } catch (const ConfigError& error) {
+    fmt::print(stderr, "{}\n", error.what());
+    return exit_code::usage;
+  } catch (const executors::WorldError& error) {
+    fmt::print(stderr, "runner: {}\n", error.what());
+    if (!error.hint.empty()) fmt::print(stderr, "hint: {}\n", error.hint);
+    return exit_code::broken;
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "runner: {}\n", error.what());
+    return exit_code::broken;
+  }
+}
+
+}  // namespace
+}  // namespace runner
+
+int main(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);  // a reader that goes away is an error of that write, not the end of the program
+  return runner::guarded(argc, argv);
+}

@@ -1,0 +1,34 @@
+// A job's log on its way from the executor to the observers: secrets are masked, nothing else is touched.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "executors/executor.h"
+#include "runner/run/events.h"
+#include "runner/secrets/redactor.h"
+
+namespace runner {
+
+// Written by one job thread. What may be the beginning of a secret waits in the redactor; `raw` tells observers how
+// much of the executor's stream is covered, so that a resumed run reads on from the right byte.
+class JobLog : public executors::LogSink {
+ public:
+  JobLog(JobKey key, const std::vector<Observer*>& observers, const SecretSet& secrets, std::uint64_t raw_start)
+      : key_(key), observers_(observers), redactor_(secrets), raw_(raw_start) {}
+  void write(std::string_view bytes) override;
+  void finish();  // hands on what was kept back; call once, at the end
+
+ private:
+  void hand_on();
+
+  const JobKey key_;
+  const std::vector<Observer*>& observers_;
+  Redactor redactor_;
+  std::uint64_t raw_;  // bytes of the stream that went into the redactor
+  std::string redacted_;
+};
+
+}  // namespace runner

@@ -1,0 +1,188 @@
+#include "runner/run/job_thread.h"
+
+#include <fmt/core.h>
+
+#include <fstream>
+#include <sstream>
+
+#include "pipelines/variables.h"
+#include "runner/run/job_log.h"
+
+namespace runner {
+namespace {
+
+constexpr std::size_t dotenv_limit = 5 * 1024;  // GitLab's limit for a dotenv report
+
+// Passes what the executor says to the scheduler's thread.
+class MailNotices : public executors::Notices {
+ public:
+  MailNotices(Mailbox& mailbox, JobKey key) : mailbox_(mailbox), key_(key) {}
+  void status(std::string_view line) override { mailbox_.put({key_, Noticed{false, std::string(line)}}); }
+  void warning(std::string_view line) override { mailbox_.put({key_, Noticed{true, std::string(line)}}); }
+
+ private:
+  Mailbox& mailbox_;
+  JobKey key_;
+};
+
+executors::JobResult broken(const std::exception& error) {
+  executors::JobResult result;
+  result.outcome = pipelines::Outcome::broken;
+  result.reason = "runner_system_failure";
+  result.message = error.what();
+  if (const auto* world = dynamic_cast<const executors::WorldError*>(&error)) {
+    result.reason = world->reason;
+    if (!world->hint.empty()) result.message += " (" + world->hint + ")";
+  }
+  return result;
+}
+
+std::vector<std::pair<std::string, std::string>> read_dotenv(const std::vector<executors::Collected>& collected,
+                                                             executors::Notices& notices) {
+  std::vector<std::pair<std::string, std::string>> variables;
+  for (const auto& report : collected) {
+    if (report.kind != "dotenv") continue;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(report.directory)) {
+      if (!entry.is_regular_file() || entry.is_symlink()) continue;
+      const std::string where = entry.path().lexically_relative(report.directory).string();
+      if (entry.file_size() > dotenv_limit) {
+        notices.warning(fmt::format("dotenv report {} is larger than 5 KiB: the rest of it is ignored", where));
+      }
+      std::ifstream file(entry.path(), std::ios::binary);
+      std::string text(dotenv_limit, '\0');
+      file.read(text.data(), static_cast<std::streamsize>(text.size()));
+      text.resize(static_cast<std::size_t>(file.gcount()));
+      pipelines::Dotenv parsed = pipelines::parse_dotenv(text, dotenv_limit);
+      for (const auto& warning : parsed.warnings) notices.warning(fmt::format("dotenv report {}: {}", where, warning));
+      for (auto& variable : parsed.variables) variables.push_back(std::move(variable));
+    }
+  }
+  return variables;
+}
+
+}  // namespace
+
+void Mailbox::put(Message message) {
+  {
+    const std::lock_guard lock(mutex_);
+    messages_.push_back(std::move(message));
+  }
+  changed_.notify_one();
+}
+
+void Mailbox::wake() {
+  {
+    const std::lock_guard lock(mutex_);
+    woken_ = true;
+  }
+  changed_.notify_one();
+}
+
+std::deque<Message> Mailbox::take(std::optional<std::chrono::steady_clock::time_point> until) {
+  std::unique_lock lock(mutex_);
+  const auto something = [this] { return !messages_.empty() || woken_; };
+  if (until)
+    changed_.wait_until(lock, *until, something);
+  else
+    changed_.wait(lock, something);
+  woken_ = false;
+  return std::exchange(messages_, {});
+}
+
+JobThread::JobThread(Context context, JobKey key, JobFactory::Made made, std::optional<Earlier::Running> adopted)
+    : context_(context), key_(key), made_(std::move(made)), adopted_(std::move(adopted)) {
+  thread_ = std::jthread([this](std::stop_token stop) { main(std::move(stop)); });
+}
+
+JobThread::~JobThread() {
+  drop();
+  thread_.request_stop();
+}
+
+void JobThread::go() {
+  const std::lock_guard lock(mutex_);
+  if (turn_ == Turn::waiting) turn_ = Turn::go;
+  turned_.notify_one();
+}
+
+void JobThread::drop() {
+  const std::lock_guard lock(mutex_);
+  if (turn_ == Turn::waiting) turn_ = Turn::drop;
+  turned_.notify_one();
+}
+
+void JobThread::request_stop() { thread_.request_stop(); }
+
+JobThread::Turn JobThread::wait_for_turn() {
+  std::unique_lock lock(mutex_);
+  turned_.wait(lock, [this] { return turn_ != Turn::waiting; });
+  return turn_;
+}
+
+void JobThread::main(std::stop_token stop) {
+  std::optional<AttemptEnded> ended;
+  try {
+    ended = work(stop);
+  } catch (const std::exception& error) {
+    // One of the three places where a broken world is caught (docs/architecture.md, "Errors").
+    ended.emplace();
+    ended->result = broken(error);
+  }
+  if (stop.stop_requested() && !ended->started && ended->result.outcome == pipelines::Outcome::broken) {
+    ended->result.outcome = pipelines::Outcome::cancelled;
+    ended->result.reason.clear();
+    ended->result.message.clear();
+  }
+  if (ended->dropped)
+    context_.mailbox.put({key_, Dropped{}});
+  else
+    context_.mailbox.put({key_, std::move(*ended)});
+}
+
+AttemptEnded JobThread::work(std::stop_token stop) {
+  MailNotices notices(context_.mailbox, key_);
+  AttemptEnded ended;
+
+  std::unique_ptr<executors::Execution> execution;
+  if (adopted_) {
+    ended.started = true;
+    execution = context_.executor.adopt(made_.spec, adopted_->handle, adopted_->raw);
+    if (!execution) {
+      ended.result.reason = "lost";
+      ended.result.message = "nothing is left of this job's sandbox: it was removed while no runner watched it";
+      return ended;
+    }
+  } else {
+    execution = context_.executor.prepare(made_.spec, notices, stop);
+  }
+  context_.mailbox.put({key_, Prepared{execution->handle()}});
+  if (wait_for_turn() == Turn::drop) {
+    ended.dropped = true;
+    return ended;
+  }
+
+  ended.started = true;
+  JobLog log(key_, context_.observers, made_.secrets, adopted_ ? adopted_->raw : 0);
+  ended.result = execution->run(made_.work, log, notices, stop);
+  log.finish();
+
+  try {
+    if (!ended.result.collected.empty()) {
+      context_.keeper.keep({key_, made_.artifacts_name, made_.expire_in}, ended.result.collected);
+    }
+    ended.dotenv = read_dotenv(ended.result.collected, notices);
+  } catch (const std::exception& error) {
+    // The script's own failure has priority (GitLab: an upload that fails fails an otherwise green job).
+    executors::JobResult failure = broken(error);
+    notices.warning("artifacts: " + failure.message);
+    if (ended.result.outcome == pipelines::Outcome::passed) {
+      ended.result.outcome = pipelines::Outcome::broken;
+      ended.result.reason = "artifacts_failed";
+      ended.result.message = failure.message;
+    }
+    ended.result.collected.clear();
+  }
+  return ended;
+}
+
+}  // namespace runner

@@ -1,0 +1,95 @@
+// One attempt of one job on a thread of its own: prepare, wait for the turn, run, keep artifacts. Everything it has to
+// say goes into the mailbox; the scheduler answers with go() or drop().
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <thread>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "executors/executor.h"
+#include "runner/run/events.h"
+#include "runner/run/job_factory.h"
+#include "runner/run/scheduler.h"
+
+namespace runner {
+
+// What a job thread tells the scheduler.
+struct Prepared {
+  std::string handle;
+};
+struct Noticed {
+  bool warning = false;
+  std::string text;
+};
+struct AttemptEnded {
+  executors::JobResult result;
+  std::vector<std::pair<std::string, std::string>> dotenv;
+  bool started = false;  // the go was given
+  bool dropped = false;  // it was not needed
+};
+struct Dropped {};
+struct Message {
+  JobKey key;
+  std::variant<Prepared, Noticed, AttemptEnded, Dropped> what;
+};
+
+// The one guarded queue. The scheduler's thread waits on it; job threads and stop callbacks put into it.
+class Mailbox {
+ public:
+  void put(Message);
+  void wake();
+  // Waits until something is there, wake() was called or the time is reached; then takes everything.
+  std::deque<Message> take(std::optional<std::chrono::steady_clock::time_point> until);
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<Message> messages_;
+  bool woken_ = false;
+};
+
+class JobThread {
+ public:
+  struct Context {
+    executors::Executor& executor;
+    ArtifactKeeper& keeper;
+    const std::vector<Observer*>& observers;
+    Mailbox& mailbox;
+    Limits limits;
+  };
+  // Starts preparing at once; `adopted` continues the attempt of a runner that died.
+  JobThread(Context, JobKey, JobFactory::Made, std::optional<Earlier::Running> adopted = {});
+  const JobFactory::Made& made() const { return made_; }
+  ~JobThread();  // drops and joins
+  JobThread(const JobThread&) = delete;
+  JobThread& operator=(const JobThread&) = delete;
+
+  void go();            // its turn has come; call once, after Prepared arrived
+  void drop();          // not needed after all
+  void request_stop();  // cancels it, whatever it does
+
+ private:
+  enum class Turn { waiting, go, drop };
+  void main(std::stop_token);
+  AttemptEnded work(std::stop_token);
+  Turn wait_for_turn();
+
+  Context context_;
+  JobKey key_;
+  JobFactory::Made made_;
+  std::optional<Earlier::Running> adopted_;
+  std::mutex mutex_;
+  std::condition_variable turned_;
+  Turn turn_ = Turn::waiting;
+  std::jthread thread_;  // last: starts when everything else stands
+};
+
+}  // namespace runner

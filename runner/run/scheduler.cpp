@@ -1,0 +1,410 @@
+#include "runner/run/scheduler.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <chrono>
+#include <deque>
+#include <exception>
+#include <set>
+
+#include "runner/run/job_thread.h"
+
+namespace runner {
+namespace {
+
+using pipelines::JobIndex;
+using pipelines::Outcome;
+using Steady = std::chrono::steady_clock;
+
+// What the scheduler knows of a job that has a thread.
+struct Active {
+  std::unique_ptr<JobThread> thread;
+  std::uint32_t attempt = 1;
+  bool turn = false;      // its turn has come
+  bool prepared = false;  // its sandbox waits
+  bool started = false;   // the go was given
+  bool dropped = false;   // told that it is not needed
+  bool expired = false;   // was stopped because preparing took longer than the job may take
+  std::string handle;
+  Steady::time_point since;  // when its turn came
+  std::optional<Steady::time_point> prepare_until;
+};
+
+struct Ready {
+  JobIndex job = 0;
+  Steady::time_point at;  // not before: `when: delayed`
+};
+
+std::string skip_reason(Outcome outcome) {
+  switch (outcome) {
+    case Outcome::skipped:
+      return "a job before it did not end as it requires";
+    case Outcome::manual:
+      return "waits to be started by hand";
+    case Outcome::cancelled:
+      return "the run was cancelled";
+    default:
+      return {};
+  }
+}
+
+}  // namespace
+
+bool wants_retry(const pipelines::Retry& retry, const executors::JobResult& result, std::uint32_t attempt) {
+  if (attempt > static_cast<std::uint32_t>(std::max(0, retry.max))) return false;
+  if (result.outcome != Outcome::failed && result.outcome != Outcome::broken) return false;
+  if (retry.when.empty() && retry.exit_codes.empty()) return true;
+  if (std::find(retry.exit_codes.begin(), retry.exit_codes.end(), result.exit_code) != retry.exit_codes.end()) {
+    return true;
+  }
+  const auto listed = [&](std::string_view word) {
+    return std::find(retry.when.begin(), retry.when.end(), word) != retry.when.end();
+  };
+  if (listed("always") || listed(result.reason)) return true;
+  // Our own words, and GitLab's wider ones: script_failure covers a failed image pull, running out of memory is the
+  // script's, a lost job or artifacts that could not be kept are the system's.
+  if (result.reason == "image_pull_failure" || result.reason == "oom") return listed("script_failure");
+  if (result.reason == "lost" || result.reason == "artifacts_failed") return listed("runner_system_failure");
+  if (result.reason == "job_execution_timeout") return listed("stuck_or_timeout_failure");
+  return result.reason.empty() && listed("unknown_failure");
+}
+
+bool is_allowed(const pipelines::AllowFailure& allow, const executors::JobResult& result) {
+  if (result.outcome != Outcome::failed && result.outcome != Outcome::broken) return false;
+  if (allow.any) return true;
+  return result.exit_code >= 0 &&
+         std::find(allow.exit_codes.begin(), allow.exit_codes.end(), result.exit_code) != allow.exit_codes.end();
+}
+
+Scheduler::Scheduler(executors::Executor& executor, const JobFactory& factory, ArtifactKeeper& keeper,
+                     std::vector<Observer*> observers, Limits limits)
+    : executor_(executor), factory_(factory), keeper_(keeper), observers_(std::move(observers)), limits_(limits) {
+  limits_.parallel = std::max<std::size_t>(1, limits_.parallel);
+}
+
+namespace {
+
+// One run, from its first event to its last; lives inside Scheduler::run.
+class Walk {
+ public:
+  Walk(executors::Executor& executor, const JobFactory& factory, ArtifactKeeper& keeper,
+       const std::vector<Observer*>& observers, Limits limits, pipelines::Progress& progress,
+       const pipelines::Plan& plan, Earlier earlier)
+      : context_{executor, keeper, observers, mailbox_, limits},
+        factory_(factory),
+        limits_(limits),
+        progress_(progress),
+        plan_(plan),
+        earlier_(std::move(earlier)),
+        left_(plan.included_count()) {}
+
+  Scheduler::Result run(std::stop_token stop) {
+    const std::stop_callback wake(stop, [this] { mailbox_.wake(); });
+    started_ = Steady::now();
+    try {
+      report(progress_.begin());
+      while (!(progress_.done() && active_.empty())) {
+        if (stop.stop_requested() && !cancelled_) cancel();
+        collect_ready();
+        start_ready();
+        prepare_ahead();
+        if (progress_.done() && active_.empty()) break;
+        for (auto& message : mailbox_.take(next_deadline())) handle(std::move(message));
+        expire_preparations();
+      }
+    } catch (...) {
+      // An observer threw: nothing can be recorded any more. Stop everything, then say so.
+      for (auto& [job, active] : active_) {
+        active.thread->drop();
+        active.thread->request_stop();
+      }
+      active_.clear();
+      throw;
+    }
+    Scheduler::Result result;
+    result.verdict = progress_.verdict();
+    result.blocked = blocked_;
+    return result;
+  }
+
+ private:
+  void emit(const Event& event) {
+    for (Observer* observer : context_.observers) observer->on(event);
+  }
+
+  void report(const std::vector<pipelines::Ended>& ended) {
+    for (const auto& [job, outcome] : ended) {
+      if (earlier_.finished.count(job) != 0) continue;
+      if (const auto found = active_.find(job); found != active_.end()) drop(found->second);
+      std::erase_if(ready_, [job = job](const Ready& ready) { return ready.job == job; });
+      if (outcome == Outcome::manual && !plan_.jobs[job].allow_failure.any) blocked_.push_back(factory_.name(job));
+      if (left_ > 0) --left_;
+      JobFinished finished;
+      finished.key = {job, 0};
+      finished.time = Clock::now();
+      finished.outcome = outcome;
+      finished.message = skip_reason(outcome);
+      emit(finished);
+    }
+  }
+
+  void drop(Active& active) {
+    if (active.dropped || active.turn) return;
+    active.dropped = true;
+    active.thread->drop();
+    active.thread->request_stop();
+  }
+
+  void cancel() {
+    cancelled_ = true;
+    ready_.clear();
+    report(progress_.cancel());
+    for (auto& [job, active] : active_) {
+      active.thread->drop();
+      active.thread->request_stop();
+    }
+  }
+
+  void collect_ready() {
+    while (const auto job = progress_.next()) {
+      if (const auto done = earlier_.finished.find(*job); done != earlier_.finished.end()) {
+        produced_[*job] = inputs_of(done->second.collected, {});
+        report(progress_.finish(*job, done->second.outcome, done->second.allowed));
+        continue;
+      }
+      const auto delay = plan_.jobs[*job].start_in.value_or(std::chrono::seconds(0));
+      ready_.push_back({*job, Steady::now() + delay});
+    }
+  }
+
+  std::size_t running() const {
+    return static_cast<std::size_t>(
+        std::count_if(active_.begin(), active_.end(), [](const auto& entry) { return entry.second.turn; }));
+  }
+
+  void start_ready() {
+    const auto now = Steady::now();
+    std::size_t running_now = running();
+    for (auto ready = ready_.begin(); ready != ready_.end() && running_now < limits_.parallel;) {
+      if (ready->at > now) {
+        ++ready;
+        continue;
+      }
+      const JobIndex job = ready->job;
+      ready = ready_.erase(ready);
+      ++running_now;
+      take_turn(job);
+    }
+  }
+
+  void take_turn(JobIndex job) {
+    auto found = active_.find(job);
+    if (found == active_.end()) found = begin(job, 1);
+    Active& active = found->second;
+    active.turn = true;
+    active.since = Steady::now();
+    active.prepare_until = active.since + active.thread->made().work.timeout;
+    if (active.prepared) give_go(job, active);
+  }
+
+  std::map<JobIndex, Active>::iterator begin(JobIndex job, std::uint32_t attempt) {
+    std::optional<Earlier::Running> adopted;
+    if (const auto running = earlier_.running.find(job); running != earlier_.running.end()) {
+      adopted = running->second;
+      attempt = running->second.attempt;
+      earlier_.running.erase(running);
+    }
+    const JobKey key{job, attempt};
+    JobFactory::Made made = factory_.make(key, inputs(job));
+    made.spec.more_to_come = left_ > 1;
+    emit(JobPreparing{key, Clock::now()});
+    for (const auto& name : made.short_secrets) {
+      emit(JobWarning{key, Clock::now(),
+                      fmt::format("the masked variable {} has under 8 characters and cannot be masked", name)});
+    }
+    Active active;
+    active.attempt = attempt;
+    active.thread = std::make_unique<JobThread>(context_, key, std::move(made), std::move(adopted));
+    return active_.emplace(job, std::move(active)).first;
+  }
+
+  void give_go(JobIndex job, Active& active) {
+    if (active.started || active.dropped) return;
+    active.started = true;
+    active.prepare_until.reset();
+    emit(JobStarted{{job, active.attempt}, Clock::now(), active.handle});
+    active.thread->go();
+  }
+
+  // Sandboxes of jobs that will run next are made while others run. A job whose inputs are still being made has to
+  // wait: its workspace is laid over them when its container starts.
+  void prepare_ahead() {
+    if (cancelled_) return;
+    std::size_t ahead = static_cast<std::size_t>(std::count_if(
+        active_.begin(), active_.end(), [](const auto& entry) { return !entry.second.turn && !entry.second.dropped; }));
+    const auto consider = [&](JobIndex job) {
+      if (ahead >= limits_.prepared_ahead || active_.count(job) != 0 || failed_ahead_.count(job) != 0) return;
+      if (earlier_.finished.count(job) != 0 || earlier_.running.count(job) != 0) return;
+      if (!inputs_complete(job)) return;
+      begin(job, 1);
+      ++ahead;
+    };
+    for (const auto& ready : ready_) {
+      if (ahead >= limits_.prepared_ahead) return;
+      if (ready.at <= Steady::now()) consider(ready.job);
+    }
+    if (ahead >= limits_.prepared_ahead) return;
+    for (const JobIndex job : progress_.likely_next(limits_.prepared_ahead)) {
+      if (!plan_.jobs[job].start_in) consider(job);
+    }
+  }
+
+  bool inputs_complete(JobIndex job) const {
+    const auto from = plan_.artifacts_from(job);
+    return std::all_of(from.begin(), from.end(), [this](JobIndex producer) { return produced_.count(producer) != 0; });
+  }
+
+  JobInputs inputs(JobIndex job) const {
+    JobInputs result;
+    for (const JobIndex producer : plan_.artifacts_from(job)) {
+      const auto found = produced_.find(producer);
+      if (found == produced_.end()) continue;
+      const JobInputs& from = found->second;
+      result.layers.insert(result.layers.end(), from.layers.begin(), from.layers.end());
+      result.dotenv.insert(result.dotenv.end(), from.dotenv.begin(), from.dotenv.end());
+    }
+    return result;
+  }
+
+  static JobInputs inputs_of(const std::vector<executors::Collected>& collected,
+                             std::vector<std::pair<std::string, std::string>> dotenv) {
+    JobInputs result;
+    for (const auto& part : collected) {
+      if (part.kind == "archive") result.layers.push_back(part.directory);
+    }
+    result.dotenv = std::move(dotenv);
+    return result;
+  }
+
+  std::optional<Steady::time_point> next_deadline() const {
+    std::optional<Steady::time_point> first;
+    const auto consider = [&](Steady::time_point time) {
+      if (!first || time < *first) first = time;
+    };
+    if (running() < limits_.parallel) {
+      for (const auto& ready : ready_) consider(ready.at);
+    }
+    for (const auto& [job, active] : active_) {
+      if (active.prepare_until) consider(*active.prepare_until);
+    }
+    return first;
+  }
+
+  // A pull that hangs must not hang the run: getting ready may take as long as the job itself.
+  void expire_preparations() {
+    const auto now = Steady::now();
+    for (auto& [job, active] : active_) {
+      if (!active.prepare_until || now < *active.prepare_until) continue;
+      active.prepare_until.reset();
+      active.expired = true;
+      active.thread->request_stop();
+    }
+  }
+
+  void handle(Message message) {
+    const auto found = active_.find(message.key.job);
+    if (found == active_.end() || found->second.attempt != message.key.attempt) return;
+    Active& active = found->second;
+    if (auto* prepared = std::get_if<Prepared>(&message.what)) {
+      active.prepared = true;
+      active.handle = std::move(prepared->handle);
+      if (active.turn) give_go(message.key.job, active);
+    } else if (auto* noticed = std::get_if<Noticed>(&message.what)) {
+      if (noticed->warning)
+        emit(JobWarning{message.key, Clock::now(), std::move(noticed->text)});
+      else
+        emit(JobStatus{message.key, std::move(noticed->text)});
+    } else if (auto* ended = std::get_if<AttemptEnded>(&message.what)) {
+      if (active.turn) {
+        finish(found, std::move(*ended));
+      } else {
+        // Preparing ahead failed. It may work when its turn comes: it is tried again then, not before.
+        failed_ahead_.insert(found->first);
+        active_.erase(found);
+      }
+    } else if (active.turn) {  // cancelled while it was being prepared
+      AttemptEnded cancelled;
+      cancelled.result.outcome = Outcome::cancelled;
+      finish(found, std::move(cancelled));
+    } else {
+      active_.erase(found);
+    }
+  }
+
+  void finish(std::map<JobIndex, Active>::iterator found, AttemptEnded ended) {
+    const JobIndex job = found->first;
+    const JobKey key{job, found->second.attempt};
+    executors::JobResult& result = ended.result;
+    if (found->second.expired && !ended.started) {
+      result.outcome = Outcome::broken;
+      result.reason = "runner_system_failure";
+      result.message = "getting the job's sandbox ready took longer than the job's timeout";
+    }
+    const auto since = found->second.since;
+    active_.erase(found);
+
+    if (!cancelled_ && wants_retry(factory_.job(job).retry, result, key.attempt)) {
+      emit(JobRetried{key, Clock::now(), result.outcome, result.exit_code, result.reason, result.message});
+      Active& next = begin(job, key.attempt + 1)->second;
+      next.turn = true;
+      next.since = Steady::now();
+      next.prepare_until = next.since + next.thread->made().work.timeout;
+      return;
+    }
+
+    JobFinished finished;
+    finished.key = key;
+    finished.time = Clock::now();
+    finished.outcome = result.outcome;
+    finished.allowed = is_allowed(plan_.jobs[job].allow_failure, result);
+    finished.exit_code = result.exit_code;
+    finished.reason = result.reason;
+    finished.message = result.message;
+    finished.duration = std::chrono::duration_cast<std::chrono::milliseconds>(Steady::now() - since);
+    for (const auto& part : result.collected) {
+      finished.artifact_files += part.files;
+      finished.artifact_bytes += part.bytes;
+    }
+    emit(finished);
+    if (left_ > 0) --left_;
+    produced_[job] = inputs_of(result.collected, std::move(ended.dotenv));
+    report(progress_.finish(job, result.outcome, finished.allowed));
+  }
+
+  Mailbox mailbox_;
+  JobThread::Context context_;
+  const JobFactory& factory_;
+  Limits limits_;
+  pipelines::Progress& progress_;
+  const pipelines::Plan& plan_;
+  Earlier earlier_;
+  std::size_t left_;
+  bool cancelled_ = false;
+  Steady::time_point started_;
+  std::deque<Ready> ready_;
+  std::map<JobIndex, JobInputs> produced_;
+  std::set<JobIndex> failed_ahead_;
+  std::vector<std::string> blocked_;
+  std::map<JobIndex, Active> active_;  // last: its threads use everything above
+};
+
+}  // namespace
+
+Scheduler::Result Scheduler::run(pipelines::Progress& progress, const pipelines::Plan& plan, std::stop_token stop,
+                                 Earlier earlier) {
+  Walk walk(executor_, factory_, keeper_, observers_, limits_, progress, plan, std::move(earlier));
+  return walk.run(std::move(stop));
+}
+
+}  // namespace runner

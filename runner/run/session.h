@@ -1,0 +1,64 @@
+// One run from its set-up to its last trace: store, snapshot, executor, scheduler, and the clearing away afterwards.
+// `exec` begins one, `resume` takes up one that another process left.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "executors/executor.h"
+#include "pipelines/plan.h"
+#include "runner/hosts/checkout.h"
+#include "runner/run/scheduler.h"
+#include "runner/store/store.h"
+
+namespace runner {
+
+struct SessionSettings {
+  std::string file;  // the pipeline file as the user named it
+  std::string text;
+  std::filesystem::path project;
+  std::string project_path;  // group/name
+  std::string ref, sha, event;
+  std::string options;   // JSON for whoever resumes the run
+  std::string revision;  // --ref: the snapshot's commit; empty: the working tree
+  bool shell = false;
+  bool keep_going = false;
+  std::string default_image;
+  std::optional<pipelines::PullPolicy> pull;
+  executors::Network network = executors::Network::bridge;
+  std::vector<std::string> secrets;
+  Limits limits;
+};
+
+struct SessionResult {
+  RunId run = 0;
+  pipelines::Verdict verdict = pipelines::Verdict::passed;
+};
+
+// `<database>.work`: job directories, layers and snapshots (0700). Made when missing. Throws WorldError.
+std::filesystem::path make_work_directory(const Store&);
+
+class Session {
+ public:
+  // All must outlive the session.
+  Session(Store&, executors::Executor&, const pipelines::Pipeline&, const pipelines::Plan&, SessionSettings);
+
+  // `taken_up`: a run adopted by Store::adopt_run, in place of a new one.
+  SessionResult run(Observer& console, std::stop_token, std::optional<RunId> taken_up = {});
+
+ private:
+  Earlier earlier(RunId, const std::filesystem::path& directory) const;
+
+  Store& store_;
+  executors::Executor& executor_;
+  const pipelines::Pipeline& pipeline_;
+  const pipelines::Plan& plan_;
+  SessionSettings settings_;
+};
+
+}  // namespace runner
