@@ -1,0 +1,301 @@
+#include "pipelines/check.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+
+namespace pipelines {
+namespace {
+
+constexpr std::size_t most_needs = 50;  // GitLab's limit
+constexpr std::size_t longest_name = 255;
+
+class Checker {
+ public:
+  Checker(const Pipeline& pipeline, const std::vector<JobDraft>& drafts, const PipelineDraft& draft, Findings& findings)
+      : pipeline_(pipeline), drafts_(drafts), draft_(draft), findings_(findings) {
+    for (std::uint32_t i = 0; i < pipeline.stages.size(); ++i) {
+      stages_.emplace(pipeline.stages[i], i);
+    }
+    jobs_.reserve(pipeline.jobs.size());
+    for (std::uint32_t i = 0; i < pipeline.jobs.size(); ++i) {
+      jobs_.emplace(pipeline.jobs[i].name, i);
+    }
+    stage_of_.reserve(pipeline.jobs.size());
+    for (std::size_t i = 0; i < pipeline.jobs.size(); ++i) {
+      stage_of_.push_back(find_stage(i));
+    }
+  }
+
+  void run() {
+    for (std::size_t i = 0; i < pipeline_.jobs.size(); ++i) {
+      const Job& job = pipeline_.jobs[i];
+      check_name(job);
+      check_work(job, drafts_[i]);
+      check_delay(job, drafts_[i]);
+      check_needs(i);
+      check_dependencies(i);
+      check_on_stop(job, drafts_[i]);
+    }
+    check_circles();
+    check_any_job();
+  }
+
+ private:
+  // The job's stage, or none where there is no such stage, which is reported.
+  std::optional<std::uint32_t> find_stage(std::size_t i) {
+    const Job& job = pipeline_.jobs[i];
+    if (const auto found = stages_.find(job.stage); found != stages_.end()) {
+      // The default stage of a job whose `stage` may be mistyped says nothing.
+      return job.stage_mark.line == 0 && drafts_[i].spoilt ? std::nullopt : std::optional(found->second);
+    }
+    if (draft_.stages_spoilt || draft_.incomplete) {
+      return std::nullopt;
+    }
+    std::vector<std::string_view> known(pipeline_.stages.begin(), pipeline_.stages.end());
+    if (job.stage_mark.line != 0) {
+      findings_.error(job.stage_mark, fmt::format("job \"{}\" is in the stage \"{}\", which is not defined", job.name, job.stage),
+                      did_you_mean(findings_.suggest(job.stage, known), stages_hint()));
+    } else if (!drafts_[i].spoilt) {
+      findings_.error(job.mark, fmt::format("job \"{}\" has no `stage`, and there is no stage \"{}\", the default", job.name, job.stage),
+                      stages_hint());
+    }
+    return std::nullopt;
+  }
+
+  std::string stages_hint() const {
+    constexpr std::size_t shown = 12;
+    std::vector<std::string_view> names(pipeline_.stages.begin(), pipeline_.stages.end());
+    const bool more = names.size() > shown;
+    names.resize(std::min(names.size(), shown));
+    return fmt::format("the stages are {}{}", more ? fmt::format("{}", fmt::join(names, ", ")) : list_words(names),
+                       more ? ", …" : "");
+  }
+
+  void check_name(const Job& job) {
+    static constexpr std::string_view reserved[] = {"true", "false", "nil", "pages:deploy"};
+    if (std::ranges::find(reserved, job.name) != std::end(reserved)) {
+      findings_.error(job.mark, fmt::format("\"{}\" cannot be a job's name: GitLab reserves it", job.name), "rename the job");
+    } else if (job.name.empty()) {
+      findings_.error(job.mark, "a job's name cannot be empty", "name the job");
+    } else if (job.name.size() > longest_name) {
+      findings_.error(job.mark, fmt::format("the job's name has {} bytes; at most {} are allowed", job.name.size(), longest_name));
+    }
+  }
+
+  void check_work(const Job& job, const JobDraft& draft) {
+    if (!job.script.main.empty() || draft.spoilt) {
+      return;
+    }
+    if (draft.has_script) {
+      const Yaml key = draft.body.find_key("script");
+      findings_.error(key.mark(), fmt::format("`script` of job \"{}\" is empty", job.name), "for example `script: make`");
+    } else {
+      findings_.error(job.mark, fmt::format("job \"{}\" has no `script`", job.name),
+                      "add `script: make`, or hide it with a name that begins with a dot");
+    }
+  }
+
+  void check_delay(const Job& job, const JobDraft& draft) {
+    if (job.when == When::delayed && !draft.start_in && !draft.spoilt) {
+      findings_.error(draft.body.find("when").mark(), fmt::format("job \"{}\" has `when: delayed` without `start_in`", job.name),
+                      "add `start_in: 30 minutes`");
+    }
+    if (!draft.start_in) {
+      return;
+    }
+    if (job.rules) {
+      findings_.error(draft.body.find_key("start_in").mark(), fmt::format("job \"{}\" has both `start_in` and `rules`", job.name),
+                      "write `when: delayed` and `start_in` in the rule");
+    } else if (const Yaml when = draft.body.find("when"); job.when != When::delayed && (!when || when.text() == "on_success")) {
+      findings_.error(draft.body.find_key("start_in").mark(),
+                      fmt::format("job \"{}\" has `start_in` without `when: delayed`", job.name), "add `when: delayed`");
+    }
+  }
+
+  // The named job; reports it when there is none.
+  std::optional<std::uint32_t> find_job(Mark mark, const std::string& message_head, std::string_view name) {
+    if (const auto found = jobs_.find(name); found != jobs_.end()) {
+      return found->second;
+    }
+    if (draft_.incomplete) {
+      return std::nullopt;
+    }
+    std::string hint;
+    if (name.starts_with('.')) {
+      hint = "a hidden job does not run";
+    } else {
+      std::vector<std::string_view> known;
+      known.reserve(pipeline_.jobs.size());
+      for (const Job& job : pipeline_.jobs) {
+        known.emplace_back(job.name);
+      }
+      hint = did_you_mean(findings_.suggest(name, known));
+    }
+    findings_.error(mark, fmt::format("{} \"{}\", which is not defined", message_head, name), std::move(hint));
+    return std::nullopt;
+  }
+
+  bool is_later(std::size_t job, std::uint32_t other) const {
+    return stage_of_[job] && stage_of_[other] && *stage_of_[other] > *stage_of_[job];
+  }
+
+  void check_needs(std::size_t i) {
+    const Job& job = pipeline_.jobs[i];
+    if (job.needs) {
+      check_needs(i, *job.needs);
+    }
+    for (const Rule& rule : job.rules ? std::span<const Rule>(*job.rules) : std::span<const Rule>()) {
+      if (rule.needs) {
+        check_needs(i, *rule.needs);
+      }
+    }
+  }
+
+  void check_needs(std::size_t i, const std::vector<Need>& needs) {
+    const Job& job = pipeline_.jobs[i];
+    if (needs.size() > most_needs) {
+      findings_.error(needs[most_needs].mark,
+                      fmt::format("job \"{}\" needs {} jobs; at most {} are allowed", job.name, needs.size(), most_needs));
+      return;
+    }
+    for (const Need& need : needs) {
+      if (need.job == job.name) {
+        findings_.error(need.mark, fmt::format("job \"{}\" needs itself", job.name), "remove it from `needs`");
+        continue;
+      }
+      if (need.optional && !jobs_.contains(need.job)) {
+        continue;
+      }
+      const std::optional<std::uint32_t> other = find_job(need.mark, fmt::format("job \"{}\" needs", job.name), need.job);
+      if (other && is_later(i, *other)) {
+        findings_.error(need.mark, fmt::format("job \"{}\" needs \"{}\", which is in a later stage", job.name, need.job),
+                        fmt::format("\"{}\" is in \"{}\", \"{}\" in \"{}\"", job.name, job.stage, need.job,
+                                    pipeline_.jobs[*other].stage),
+                        {pipeline_.jobs[*other].mark});
+      }
+    }
+  }
+
+  void check_dependencies(std::size_t i) {
+    const Job& job = pipeline_.jobs[i];
+    const Yaml list = drafts_[i].dependencies;
+    if (!list || !job.dependencies) {
+      return;
+    }
+    for (std::size_t d = 0; d < list.size(); ++d) {
+      const Mark mark = list.item(d).mark();
+      const std::string_view name = list.item(d).text();
+      const std::optional<std::uint32_t> other =
+          find_job(mark, fmt::format("`dependencies` of job \"{}\" names", job.name), name);
+      if (!other) {
+        continue;
+      }
+      if (*other == i || is_later(i, *other)) {
+        findings_.error(mark, fmt::format("`dependencies` of job \"{}\" names \"{}\", which does not run before it", job.name, name),
+                        "artifacts come from jobs of earlier stages", {pipeline_.jobs[*other].mark});
+      } else if (job.needs && !job.needs->empty() && std::ranges::find(*job.needs, name, &Need::job) == job.needs->end()) {
+        findings_.error(mark, fmt::format("`dependencies` of job \"{}\" names \"{}\", which is not in its `needs`", job.name, name),
+                        "with `needs`, artifacts come only from the jobs in it");
+      }
+    }
+  }
+
+  void check_on_stop(const Job& job, const JobDraft& draft) {
+    if (!job.environment || job.environment->on_stop.empty() || jobs_.contains(job.environment->on_stop)) {
+      return;
+    }
+    const Yaml environment = draft.body.find("environment");
+    const Yaml on_stop = environment ? environment.find("on_stop") : Yaml();
+    find_job(on_stop ? on_stop.mark() : job.mark, fmt::format("`environment:on_stop` of job \"{}\" names", job.name),
+             job.environment->on_stop);
+  }
+
+  // Depth first without recursion; a circle is named once, and jobs of a circle already named end the search.
+  void check_circles() {
+    enum class State : std::uint8_t { fresh, open, done, named };
+    struct Visit {
+      std::uint32_t job = 0;
+      std::size_t next_need = 0;
+    };
+    std::vector<State> states(pipeline_.jobs.size(), State::fresh);
+    std::vector<Visit> path;
+    for (std::uint32_t first = 0; first < pipeline_.jobs.size(); ++first) {
+      if (states[first] != State::fresh) {
+        continue;
+      }
+      states[first] = State::open;
+      path.push_back({first});
+      while (!path.empty()) {
+        Visit& visit = path.back();
+        const Job& job = pipeline_.jobs[visit.job];
+        if (!job.needs || visit.next_need == job.needs->size()) {
+          states[visit.job] = states[visit.job] == State::named ? State::named : State::done;
+          path.pop_back();
+          continue;
+        }
+        const Need& need = (*job.needs)[visit.next_need++];
+        const auto found = jobs_.find(need.job);
+        if (found == jobs_.end() || found->second == visit.job) {
+          continue;
+        }
+        const std::uint32_t other = found->second;
+        if (states[other] == State::fresh) {
+          states[other] = State::open;
+          path.push_back({other});
+        } else if (states[other] == State::open) {
+          const auto begin = std::ranges::find(path, other, &Visit::job);
+          std::string circle;
+          std::vector<Mark> places;
+          for (auto at = begin; at != path.end(); ++at) {
+            const Job& member = pipeline_.jobs[at->job];
+            circle += fmt::format("{} -> ", member.name);
+            places.push_back((*member.needs)[at->next_need - 1].mark);
+            states[at->job] = State::named;
+          }
+          const Mark mark = places.front();
+          places.erase(places.begin());
+          findings_.error(mark, fmt::format("jobs need each other in a circle: {}{}", circle, pipeline_.jobs[other].name),
+                          "remove one of these needs", std::move(places));
+        }
+      }
+    }
+  }
+
+  void check_any_job() {
+    if (findings_.errors() > 0) {
+      return;
+    }
+    if (pipeline_.jobs.empty()) {
+      findings_.error({}, "the pipeline has no job that runs", "jobs whose names begin with a dot are hidden; add one without");
+      return;
+    }
+    const bool only_edges = std::ranges::all_of(
+        pipeline_.jobs, [](const Job& job) { return job.stage == ".pre" || job.stage == ".post"; });
+    if (only_edges) {
+      findings_.error(pipeline_.jobs.front().mark, "all jobs are in the stages .pre and .post, so the pipeline would not run",
+                      "put at least one job into another stage");
+    }
+  }
+
+  const Pipeline& pipeline_;
+  const std::vector<JobDraft>& drafts_;
+  const PipelineDraft& draft_;
+  Findings& findings_;
+  std::unordered_map<std::string_view, std::uint32_t> stages_;
+  std::unordered_map<std::string_view, std::uint32_t> jobs_;
+  std::vector<std::optional<std::uint32_t>> stage_of_;
+};
+
+}  // namespace
+
+void check(const Pipeline& pipeline, const std::vector<JobDraft>& drafts, const PipelineDraft& draft, Findings& findings) {
+  Checker(pipeline, drafts, draft, findings).run();
+}
+
+}  // namespace pipelines

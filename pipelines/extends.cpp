@@ -1,0 +1,228 @@
+#include "pipelines/extends.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "pipelines/reader.h"
+
+namespace pipelines {
+
+Extends::Extends(YamlTree& tree, Yaml root, Findings& findings, bool incomplete)
+    : tree_(tree), root_(root), findings_(findings), incomplete_(incomplete), entries_(root.size()) {
+  by_name_.reserve(root.size());
+  for (std::uint32_t i = 0; i < root.size(); ++i) {
+    by_name_.emplace(name(i), i);
+  }
+  for (std::uint32_t i = 0; i < root.size(); ++i) {
+    examine(i);
+  }
+}
+
+// Depth first, without recursion: a hostile chain may be as long as the file.
+void Extends::examine(std::uint32_t first) {
+  if (entries_[first].state != State::fresh) {
+    return;
+  }
+  std::vector<Visit> path;
+  open(first);
+  path.push_back({first});
+  while (!path.empty()) {
+    Visit& visit = path.back();
+    const std::vector<std::uint32_t>& bases = entries_[visit.entry].bases;
+    if (visit.next_base == bases.size()) {
+      close(visit.entry);
+      path.pop_back();
+      continue;
+    }
+    const std::uint32_t base = bases[visit.next_base++];
+    if (entries_[base].state == State::open) {
+      report_circle(path, base);
+      entries_[visit.entry].state = State::broken;  // close() keeps that
+    } else if (entries_[base].state == State::fresh) {
+      open(base);
+      path.push_back({base});
+    }
+  }
+}
+
+void Extends::open(std::uint32_t entry) {
+  entries_[entry].state = State::open;
+  if (!read_bases(entry)) {
+    entries_[entry].bases.clear();
+    entries_[entry].levels = most_levels + 1;
+  }
+}
+
+void Extends::close(std::uint32_t index) {
+  Entry& entry = entries_[index];
+  bool good = entry.state != State::broken && entry.levels == 0;
+  unsigned levels = 0;
+  for (const std::uint32_t base : entry.bases) {
+    good = good && entries_[base].state == State::good;
+    levels = std::max(levels, entries_[base].levels + 1);
+  }
+  entry.levels = levels;
+  // Said for the first that goes beyond; what extends it is broken like it.
+  if (good && levels > most_levels) {
+    const Yaml extends = root_.value(index).find("extends");
+    findings_.error(extends.mark(), fmt::format("`extends` of \"{}\" goes through {} levels", name(index), levels),
+                    fmt::format("at most {} are allowed", most_levels));
+    good = false;
+  }
+  entry.state = good ? State::good : State::broken;
+}
+
+bool Extends::read_bases(std::uint32_t entry) {
+  const Yaml body = root_.value(entry);
+  const Yaml extends = body.is_mapping() ? body.find("extends") : Yaml();
+  if (!extends || extends.is_null()) {
+    return true;
+  }
+  if (extends.is_string()) {
+    return add_base(entry, extends);
+  }
+  if (!extends.is_sequence()) {
+    findings_.error(extends.mark(),
+                    fmt::format("`extends` must be a job's name or a list of names, not {}", describe(extends)));
+    return false;
+  }
+  bool good = true;
+  for (std::size_t i = 0; i < extends.size(); ++i) {
+    if (!extends.item(i).is_string()) {
+      findings_.error(extends.item(i).mark(), fmt::format("item {} of `extends` must be a job's name, not {}", i + 1,
+                                                          describe(extends.item(i))));
+      good = false;
+    } else {
+      good = add_base(entry, extends.item(i)) && good;
+    }
+  }
+  return good;
+}
+
+bool Extends::add_base(std::uint32_t entry, Yaml base) {
+  const auto found = by_name_.find(base.text());
+  if (found == by_name_.end()) {
+    if (!incomplete_) {
+      std::vector<std::string_view> known;
+      for (std::size_t i = 0; i < root_.size(); ++i) {
+        if (root_.value(i).is_mapping()) {
+          known.push_back(name(i));
+        }
+      }
+      findings_.error(base.mark(), fmt::format("\"{}\" extends \"{}\", which is not defined", name(entry), base.text()),
+                      did_you_mean(findings_.suggest(base.text(), known)));
+    }
+    return false;
+  }
+  if (!root_.value(found->second).is_mapping()) {
+    findings_.error(base.mark(),
+                    fmt::format("\"{}\" extends \"{}\", which is {}", name(entry), base.text(),
+                                describe(root_.value(found->second))),
+                    "only mappings can be extended", {root_.key(found->second).mark()});
+    return false;
+  }
+  entries_[entry].bases.push_back(found->second);
+  return true;
+}
+
+void Extends::report_circle(const std::vector<Visit>& path, std::uint32_t entry) {
+  const auto begin = std::ranges::find(path, entry, &Visit::entry);
+  std::string circle;
+  std::vector<Mark> others;
+  for (auto visit = begin; visit != path.end(); ++visit) {
+    circle += fmt::format("{} -> ", name(visit->entry));
+    if (visit != begin) {
+      others.push_back(root_.value(visit->entry).find("extends").mark());
+    }
+  }
+  findings_.error(root_.value(entry).find("extends").mark(),
+                  fmt::format("`extends` goes in a circle: {}{}", circle, name(entry)),
+                  "take one of them out of the circle", std::move(others));
+}
+
+std::optional<Yaml> Extends::resolve(std::uint32_t index) {
+  Entry& entry = entries_[index];
+  if (entry.state == State::good && !entry.resolved) {
+    entry.resolved = merge_bases(index);
+    if (!entry.resolved) {
+      entry.state = State::broken;
+    }
+  }
+  return entry.resolved;
+}
+
+std::optional<Yaml> Extends::merge_bases(std::uint32_t index) {
+  // Recursion is bounded: a good entry has at most `most_levels` below it.
+  const Yaml body = root_.value(index);
+  std::optional<Yaml> merged;
+  for (const std::uint32_t base : entries_[index].bases) {
+    const std::optional<Yaml> under = resolve(base);
+    merged = under && merged ? merge(*merged, *under, true) : under;
+    if (!merged) {
+      break;
+    }
+  }
+  if (entries_[index].bases.empty()) {
+    return body;
+  }
+  if (merged) {
+    merged = merge(*merged, body, true);
+  }
+  if (!merged && !exhausted_) {
+    exhausted_ = true;
+    findings_.error(root_.key(index).mark(), "the jobs of this file extend far too much",
+                    fmt::format("at most {} million keywords are merged", Limits::merged_entries / 1'000'000));
+  }
+  return merged;
+}
+
+// Ruby's deep_merge: mappings merge key by key, what stands in `over` replaces everything else. A key keeps its place.
+std::optional<Yaml> Extends::merge(Yaml under, Yaml over, bool top) {
+  constexpr std::size_t few = 24;
+  if (exhausted_) {
+    return std::nullopt;
+  }
+  std::vector<YamlTree::Entry> entries;
+  entries.reserve(under.size() + over.size());
+  std::unordered_map<std::string_view, std::size_t> places;
+  for (std::size_t i = 0; i < under.size(); ++i) {
+    if (under.size() > few) {
+      places.emplace(under.key(i).text(), i);
+    }
+    entries.push_back({under.key(i).index(), under.value(i).index()});
+  }
+  const auto find = [&](std::string_view key) {
+    if (!places.empty()) {
+      const auto found = places.find(key);
+      return found == places.end() ? entries.size() : found->second;
+    }
+    std::size_t i = 0;
+    while (i < under.size() && under.key(i).text() != key) {
+      ++i;
+    }
+    return i == under.size() ? entries.size() : i;
+  };
+  for (std::size_t i = 0; i < over.size(); ++i) {
+    const Yaml key = over.key(i);
+    const Yaml value = over.value(i);
+    const std::size_t place = find(key.text());
+    if (place == entries.size()) {
+      entries.push_back({key.index(), value.index()});
+      continue;
+    }
+    const Yaml below(tree_, entries[place].value);
+    if (below.is_mapping() && value.is_mapping() && !(top && key.text() == "extends")) {
+      const std::optional<Yaml> merged = merge(below, value, false);
+      if (!merged) {
+        return std::nullopt;
+      }
+      entries[place] = {key.index(), merged->index()};
+    } else {
+      entries[place] = {key.index(), value.index()};
+    }
+  }
+  return tree_.make_mapping(over.mark(), entries);
+}
+
+}  // namespace pipelines

@@ -1,0 +1,395 @@
+#include "pipelines/keywords.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+namespace pipelines {
+namespace {
+
+constexpr std::string_view no_server = "it needs GitLab's server";
+constexpr std::string_view step_note = "use `script` for now";
+constexpr std::string_view beside_note = "remove it for now";
+
+// --- a job's keywords ------------------------------------------------------------------------------------------------
+
+template <auto Member>
+bool of_job(Reader& reader, const Key& key, Yaml yaml, JobDraft& draft) {
+  return read(reader, key, yaml, draft.job->*Member);
+}
+
+template <auto Member>
+bool commands(Reader& reader, const Key& key, Yaml yaml, JobDraft& draft) {
+  return read_commands(reader, key, yaml, draft.job->script.*Member);
+}
+
+bool read_script(Reader& reader, const Key& key, Yaml yaml, JobDraft& draft) {
+  if (!commands<&Script::main>(reader, key, yaml, draft)) {
+    draft.spoilt = true;
+    return false;
+  }
+  return true;
+}
+
+bool read_stage(Reader& reader, const Key& key, Yaml yaml, JobDraft& draft) {
+  draft.job->stage_mark = yaml.mark();
+  if (!read(reader, key, yaml, draft.job->stage)) {
+    draft.spoilt = true;
+    return false;
+  }
+  return true;
+}
+
+constexpr Word<When> job_when[] = {
+    {"on_success", When::on_success}, {"on_failure", When::on_failure}, {"always", When::always},
+    {"manual", When::manual},         {"delayed", When::delayed},
+};
+
+bool read_when(Reader& reader, const Key& key, Yaml yaml, JobDraft& draft) {
+  if (yaml.is_scalar() && yaml.text() == "never") {
+    return reader.wrong(key, yaml, "can be never only in `rules`",
+                        "write `rules: [{ when: never }]`, or hide the job with a name that begins with a dot");
+  }
+  return reader.word(key, yaml, job_when, draft.job->when);
+}
+
+bool read_start_in_field(Reader& reader, const Key& key, Yaml yaml, JobDraft& draft) {
+  draft.start_in = yaml;
+  std::chrono::seconds delay{};
+  if (!read_start_in(reader, key, yaml, delay)) {
+    return false;
+  }
+  draft.job->start_in = delay;
+  return true;
+}
+
+bool read_timeout(Reader& reader, const Key& key, Yaml yaml, JobDraft& draft) {
+  // GitLab's Project::MAX_BUILD_TIMEOUT.
+  constexpr auto longest = std::chrono::hours(24 * 30);
+  std::chrono::seconds timeout{};
+  if (!read(reader, key, yaml, timeout)) {
+    return false;
+  }
+  if (timeout == std::chrono::seconds::zero()) {
+    return reader.wrong(key, yaml, "must be longer than nothing");
+  }
+  if (timeout > longest) {
+    return reader.wrong(key, yaml, "can be at most one month");
+  }
+  draft.job->timeout = timeout;
+  return true;
+}
+
+bool read_tags(Reader& reader, const Key& key, Yaml yaml, JobDraft& draft) {
+  constexpr std::size_t most = 50;  // GitLab's limit
+  if (!read(reader, key, yaml, draft.job->tags)) {
+    return false;
+  }
+  return draft.job->tags.size() < most || reader.wrong(key, yaml, fmt::format("must be fewer than {}", most));
+}
+
+bool read_dependencies(Reader& reader, const Key& key, Yaml yaml, JobDraft& draft) {
+  if (!read(reader, key, yaml, draft.job->dependencies)) {
+    return false;
+  }
+  draft.dependencies = yaml;
+  return true;
+}
+
+struct Inheritance {
+  bool all = true;
+  std::vector<std::string> names;
+};
+
+bool read(Reader& reader, const Key& key, Yaml yaml, Inheritance& out) {
+  if (yaml.is_sequence()) {
+    out.all = false;
+    return pipelines::read(reader, key, yaml, out.names);
+  }
+  if (!yaml.is_scalar() || yaml.type() != ScalarType::boolean) {
+    return reader.mistyped(key, yaml, "true, false or a list of names");
+  }
+  out.all = scalar_is_true(yaml.text());
+  return true;
+}
+
+bool inherit_defaults(Reader& reader, const Key& key, Yaml yaml, JobDraft& draft) {
+  Inheritance inheritance;
+  if (!read(reader, key, yaml, inheritance)) {
+    return false;
+  }
+  draft.inherits_defaults = inheritance.all;
+  std::vector<std::string_view> known;
+  for (const JobKeyword& keyword : job_keywords()) {
+    if (keyword.in_default) {
+      known.push_back(keyword.field.name);
+    }
+  }
+  for (std::size_t i = 0; yaml.is_sequence() && i < yaml.size(); ++i) {
+    const std::string_view name = yaml.item(i).text();
+    if (std::ranges::find(known, name) == known.end()) {
+      reader.unknown(key.quoted(), yaml.item(i), known);
+    }
+    draft.inherited_defaults.push_back(name);
+  }
+  return true;
+}
+
+bool inherit_variables(Reader& reader, const Key& key, Yaml yaml, JobDraft& draft) {
+  Inheritance inheritance;
+  if (!read(reader, key, yaml, inheritance)) {
+    return false;
+  }
+  draft.job->inherit_all_variables = inheritance.all;
+  draft.job->inherited_variables = std::move(inheritance.names);
+  return true;
+}
+
+constexpr Field<JobDraft> inherit_fields[] = {{"default", inherit_defaults}, {"variables", inherit_variables}};
+
+bool read_inherit(Reader& reader, const Key& key, Yaml yaml, JobDraft& draft) {
+  return reader.fields(key, yaml, inherit_fields, draft);
+}
+
+// Resolved before the job is read (extends.h).
+bool already_done(Reader&, const Key&, Yaml, JobDraft&) { return true; }
+
+constexpr bool in_default = true;
+
+// The commonest first: the table is searched from the top.
+constexpr JobKeyword job_table[] = {
+    {{"script", read_script}},
+    {{"stage", read_stage}},
+    {{"extends", already_done}},
+    {{"needs", of_job<&Job::needs>}},
+    {{"rules", of_job<&Job::rules>}},
+    {{"variables", of_job<&Job::variables>}},
+    {{"image", of_job<&Job::image>}, in_default},
+    {{"artifacts", of_job<&Job::artifacts>}, in_default},
+    {{"before_script", commands<&Script::before>}, in_default},
+    {{"after_script", commands<&Script::after>}, in_default},
+    {{"services", of_job<&Job::services>}, in_default},
+    {{"when", read_when}},
+    {{"allow_failure", of_job<&Job::allow_failure>}},
+    {{"tags", read_tags}, in_default},
+    {{"retry", of_job<&Job::retry>}, in_default},
+    {{"timeout", read_timeout}, in_default},
+    {{"interruptible", of_job<&Job::interruptible>}, in_default},
+    {{"dependencies", read_dependencies}},
+    {{"environment", of_job<&Job::environment>}},
+    {{"resource_group", of_job<&Job::resource_group>}},
+    {{"start_in", read_start_in_field}},
+    {{"coverage", [](Reader& r, const Key& k, Yaml y, JobDraft& d) { return read_coverage(r, k, y, d.job->coverage); }}},
+    {{"inherit", read_inherit}},
+    // GitLab's, not carried out yet.
+    {{"only", nullptr, Support::refused, "use `rules`"}},
+    {{"except", nullptr, Support::refused, "use `rules`"}},
+    {{"parallel", nullptr, Support::refused, "write the jobs one by one; `extends` keeps them short"}},
+    {{"trigger", nullptr, Support::refused, "run the other pipeline by a script for now"}},
+    {{"run", nullptr, Support::refused, "use `script`"}},
+    {{"inputs", nullptr, Support::refused, "use `variables`"}},
+    {{"cache", nullptr, Support::left_out, "jobs run as if their cache were empty"}, in_default},
+    {{"hooks", nullptr, Support::left_out, "the sources are there before a job begins"}, in_default},
+    {{"id_tokens", nullptr, Support::left_out, no_server}, in_default},
+    {{"identity", nullptr, Support::left_out, no_server}, in_default},
+    {{"secrets", nullptr, Support::left_out, "give secrets with `--secret NAME`"}},
+    {{"release", nullptr, Support::left_out, no_server}},
+    {{"pages", nullptr, Support::left_out, no_server}},
+    {{"publish", nullptr, Support::left_out, no_server}},
+    {{"dast_configuration", nullptr, Support::left_out, no_server}},
+    {{"manual_confirmation", nullptr, Support::left_out, "starting a manual job by name is the confirmation"}},
+    // Ours, not carried out yet.
+    {{"scan", nullptr, Support::refused, step_note}},
+    {{"image_build", nullptr, Support::refused, step_note}},
+    {{"bake", nullptr, Support::refused, step_note}},
+    {{"deploy", nullptr, Support::refused, step_note}},
+    {{"rollback", nullptr, Support::refused, step_note}},
+    {{"s3_artifacts", nullptr, Support::refused, beside_note}, in_default},
+    {{"cloudwatch_logs", nullptr, Support::refused, beside_note}, in_default},
+    {{"aws", nullptr, Support::refused, beside_note}, in_default},
+    {{"monitor", nullptr, Support::refused, beside_note}, in_default},
+    {{"notify", nullptr, Support::refused, beside_note}, in_default},
+};
+static_assert(std::size(job_table) <= most_job_keywords);
+
+std::size_t find_job_keyword(std::string_view name) {
+  const auto* found = std::ranges::find_if(job_table, [&](const JobKeyword& row) { return row.field.name == name; });
+  return static_cast<std::size_t>(found - std::begin(job_table));
+}
+
+void read_job_keyword(Reader& reader, std::size_t keyword, Yaml key, Yaml value, JobDraft& draft) {
+  const Field<JobDraft>& field = job_table[keyword].field;
+  const Key name{{}, field.name};
+  if (field.support == Support::done) {
+    field.read(reader, name, value, draft);
+  } else if (!reader.not_done(name, key, field.support, field.note)) {
+    draft.spoilt = true;
+  }
+}
+
+// --- the file's keywords ---------------------------------------------------------------------------------------------
+
+void add_default(Reader& reader, std::size_t keyword, Yaml key, Yaml value, PipelineDraft& draft) {
+  if (value.is_null()) {
+    return;
+  }
+  const auto same = std::ranges::find(draft.defaults, keyword, &DefaultEntry::keyword);
+  if (same != draft.defaults.end()) {
+    reader.findings().error(key.mark(), fmt::format("`{}` is defined both in `default` and outside it", key.text()),
+                            "keep the one in `default`", {same->key.mark()});
+    return;
+  }
+  draft.defaults.push_back({keyword, key, value});
+}
+
+bool read_default(Reader& reader, const Key& key, Yaml yaml, PipelineDraft& draft) {
+  if (!yaml.is_mapping()) {
+    return reader.mistyped(key, yaml, "a mapping of keywords");
+  }
+  std::vector<std::string_view> allowed;
+  for (const JobKeyword& row : job_table) {
+    if (row.in_default) {
+      allowed.push_back(row.field.name);
+    }
+  }
+  for (std::size_t i = 0; i < yaml.size(); ++i) {
+    const std::size_t keyword = find_job_keyword(yaml.key(i).text());
+    if (keyword == std::size(job_table)) {
+      reader.unknown(key.quoted(), yaml.key(i), allowed);
+    } else if (!job_table[keyword].in_default) {
+      reader.findings().error(yaml.key(i).mark(), fmt::format("`{}` cannot stand in `default`", yaml.key(i).text()),
+                              fmt::format("allowed there: {}", list_words(allowed)));
+    } else {
+      add_default(reader, keyword, yaml.key(i), yaml.value(i), draft);
+    }
+  }
+  return true;
+}
+
+bool flatten_stages(Reader& reader, const Key& key, Yaml list, int depth, std::vector<std::string>& out) {
+  constexpr int deepest = 10;
+  bool good = true;
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    const Yaml item = list.item(i);
+    if (item.is_sequence() && depth < deepest) {
+      good = flatten_stages(reader, key, item, depth + 1, out) && good;
+    } else if (!item.is_string()) {
+      good = reader.wrong(key, item, fmt::format("must be a list of names; item {} is {}", i + 1, describe(item)));
+    } else {
+      out.emplace_back(item.text());
+    }
+  }
+  return good;
+}
+
+bool read_stages(Reader& reader, const Key& key, Yaml yaml, PipelineDraft& draft) {
+  draft.has_stages = true;
+  if (!yaml.is_sequence()) {
+    draft.stages_spoilt = true;
+    return reader.mistyped(key, yaml, "a list of names", "for example `stages: [build, test, deploy]`");
+  }
+  std::vector<std::string> names;
+  if (!flatten_stages(reader, key, yaml, 1, names)) {
+    draft.stages_spoilt = true;
+    return false;
+  }
+  draft.pipeline->stages = std::move(names);
+  return true;
+}
+
+// What used to stand at the top and means the same as in `default`.
+bool read_deprecated(Reader&, const Key&, Yaml, PipelineDraft&) { return true; }
+
+constexpr Field<PipelineDraft> global_table[] = {
+    {"stages", read_stages},
+    {"variables",
+     [](Reader& r, const Key& k, Yaml y, PipelineDraft& d) {
+       return read_global_variables(r, k, y, d.pipeline->variables);
+     }},
+    {"default", read_default},
+    {"workflow", [](Reader& r, const Key& k, Yaml y, PipelineDraft& d) { return read(r, k, y, d.pipeline->workflow); }},
+    {"image", read_deprecated},
+    {"services", read_deprecated},
+    {"cache", read_deprecated},
+    {"before_script", read_deprecated},
+    {"after_script", read_deprecated},
+    {"include", nullptr, Support::refused, "put its text into this file for now"},
+    {"spec", nullptr, Support::refused, "use `variables`"},
+};
+
+}  // namespace
+
+std::span<const JobKeyword> job_keywords() { return job_table; }
+
+std::vector<std::string_view> job_keyword_names() {
+  std::vector<std::string_view> names;
+  for (const JobKeyword& row : job_table) {
+    names.push_back(row.field.name);
+  }
+  return names;
+}
+
+std::span<const Field<PipelineDraft>> global_keywords() { return global_table; }
+
+std::vector<std::string_view> global_keyword_names() {
+  std::vector<std::string_view> names;
+  for (const Field<PipelineDraft>& row : global_table) {
+    names.push_back(row.name);
+  }
+  return names;
+}
+
+bool JobDraft::inherits(std::string_view keyword) const {
+  return inherited_defaults.empty() ? inherits_defaults
+                                    : std::ranges::find(inherited_defaults, keyword) != inherited_defaults.end();
+}
+
+void read_job(Reader& reader, std::span<const DefaultEntry> defaults, JobDraft& draft) {
+  JobKeywordSet specified;
+  for (std::size_t i = 0; i < draft.body.size(); ++i) {
+    const Yaml key = draft.body.key(i);
+    const std::size_t keyword = find_job_keyword(key.text());
+    if (keyword == std::size(job_table)) {
+      reader.unknown(reader.entry_around(key.mark()), key, job_keyword_names());
+      draft.spoilt = true;
+      continue;
+    }
+    const Yaml value = draft.body.value(i);
+    draft.has_script = draft.has_script || keyword == 0;
+    // Null is GitLab's "not specified": a default takes its place.
+    if (!value.is_null()) {
+      specified.set(keyword);
+      read_job_keyword(reader, keyword, key, value, draft);
+    }
+  }
+  for (const DefaultEntry& entry : defaults) {
+    if (!specified.test(entry.keyword) && draft.inherits(job_table[entry.keyword].field.name)) {
+      read_job_keyword(reader, entry.keyword, entry.key, entry.value, draft);
+    }
+  }
+}
+
+void read_globals(Reader& reader, Yaml root, PipelineDraft& draft) {
+  // `default` first, so that the place of a clash is the deprecated keyword.
+  for (const bool deprecated : {false, true}) {
+    for (std::size_t i = 0; i < root.size(); ++i) {
+      const Yaml key = root.key(i);
+      const auto* row = std::ranges::find(global_table, key.text(), &Field<PipelineDraft>::name);
+      if (row == std::end(global_table) || (row->read == read_deprecated) != deprecated) {
+        continue;
+      }
+      const Yaml value = root.value(i);
+      if (deprecated) {
+        add_default(reader, find_job_keyword(key.text()), key, value, draft);
+      } else if (row->support != Support::done) {
+        reader.not_done({{}, row->name}, key, row->support, row->note);
+        draft.incomplete = true;
+      } else if (!value.is_null()) {
+        row->read(reader, {{}, row->name}, value, draft);
+      }
+    }
+  }
+}
+
+}  // namespace pipelines

@@ -1,0 +1,218 @@
+// From the tree to values: the machinery of the keyword tables.
+//
+// A keyword is one row of a table: its name, the function that reads it, and whether it is carried out. The same rows
+// name the keywords in "did you mean". Tables stand in read_*.cpp, those of jobs and of the file in keywords.cpp.
+// A reader that meets a wrong type says so once and leaves the value as it was.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "pipelines/expression.h"
+#include "pipelines/findings.h"
+#include "pipelines/pipeline.h"
+#include "pipelines/yaml_tree.h"
+
+namespace pipelines {
+
+// A keyword as messages call it: `timeout`, `artifacts:paths`. The views are literals, or live as long as the tree.
+struct Key {
+  std::string_view owner;  // empty at the top of a job or of the file
+  std::string_view name;
+  std::string quoted() const;  // with backticks
+};
+
+// Whether a keyword of GitLab's is carried out here.
+enum class Support : std::uint8_t {
+  done,
+  left_out,  // the pipeline means the same without it, or nearly: one warning
+  refused,   // without it something else would run than was meant: an error
+};
+
+class Reader;
+
+template <class T>
+struct Field {
+  std::string_view name;
+  bool (*read)(Reader&, const Key&, Yaml, T&) = nullptr;
+  Support support = Support::done;
+  std::string_view note = {};  // the hint, where it is not done
+};
+
+template <class T>
+struct Word {
+  std::string_view text;
+  T value;
+};
+
+class Reader {
+ public:
+  // `root`: the file's mapping, to say in which job a mistake stands.
+  Reader(Findings& findings, Yaml root) : findings_(findings), root_(root) {}
+
+  Findings& findings() { return findings_; }
+
+  // `KEY` must be WANTED, not a list. Always false, so that readers can return it.
+  bool mistyped(const Key&, Yaml, std::string_view wanted, std::string hint = {});
+  // One sentence about the value of a keyword, at its place: `KEY` MESSAGE. Always false.
+  bool wrong(const Key&, Yaml, std::string_view message, std::string hint = {});
+
+  // A mapping by its table. True when it was one, whatever its entries were.
+  template <class T, std::size_t N>
+  bool fields(const Key& key, Yaml yaml, const Field<T> (&table)[N], T& out, std::string_view wanted = "a mapping") {
+    return fields(key, yaml, std::span<const Field<T>>(table), out, wanted);
+  }
+  template <class T>
+  bool fields(const Key&, Yaml, std::span<const Field<T>>, T& out, std::string_view wanted = "a mapping");
+
+  template <class T, std::size_t N>
+  bool word(const Key&, Yaml, const Word<T> (&table)[N], T& out);
+
+  // Says what a keyword that is not carried out means for the author. False when the pipeline cannot run without it.
+  bool not_done(const Key&, Yaml key_node, Support, std::string_view note);
+  void unknown(std::string_view where, Yaml key_node, const std::vector<std::string_view>& known);
+
+  // `if`, compiled once for every text.
+  std::optional<Expression> expression(const Key&, Yaml);
+
+  // The top-level entry in which a place stands: `job "build"`, `".base"`, `default`.
+  std::string entry_around(Mark);
+
+  // Counts what a job takes from the tree. False, after one error, when all jobs together take far too much.
+  bool charge(Yaml);
+
+ private:
+  Findings& findings_;
+  Yaml root_;
+  std::vector<std::pair<Mark, std::string_view>> entries_;  // by place, when first asked for
+  std::unordered_map<std::string_view, Expression> expressions_;
+  std::uint64_t charged_ = 0;
+};
+
+// What a node is, for messages: "a mapping", "a number", "empty".
+std::string_view describe(Yaml);
+
+// `a, b and c`.
+std::string list_words(const std::vector<std::string_view>& words, std::string_view last = "and");
+
+// The readers of simple values. Each returns whether `out` was set.
+bool read(Reader&, const Key&, Yaml, std::string& out);
+bool read(Reader&, const Key&, Yaml, bool& out);
+bool read(Reader&, const Key&, Yaml, std::vector<std::string>& out);  // a list of strings
+bool read(Reader&, const Key&, Yaml, std::chrono::seconds& out);      // not negative
+bool read_string_or_list(Reader&, const Key&, Yaml, std::vector<std::string>& out);
+bool read_commands(Reader&, const Key&, Yaml, std::vector<std::string>& out);  // lists in lists are flattened
+bool read_exit_codes(Reader&, const Key&, Yaml, std::vector<int>& out);        // a number or a list of numbers
+
+// The readers of GitLab's structures.
+bool read(Reader&, const Key&, Yaml, Image& out);
+bool read(Reader&, const Key&, Yaml, std::vector<Service>& out);
+bool read(Reader&, const Key&, Yaml, Variables& out);  // of a job, a rule or a service
+bool read_global_variables(Reader&, const Key&, Yaml, Variables& out);
+bool read(Reader&, const Key&, Yaml, std::vector<Need>& out);
+bool read(Reader&, const Key&, Yaml, std::vector<Rule>& out);
+bool read(Reader&, const Key&, Yaml, Workflow& out);
+bool read(Reader&, const Key&, Yaml, Artifacts& out);
+bool read(Reader&, const Key&, Yaml, AllowFailure& out);
+bool read(Reader&, const Key&, Yaml, Retry& out);
+bool read(Reader&, const Key&, Yaml, Environment& out);
+bool read_coverage(Reader&, const Key&, Yaml, std::string& out);  // RE2 text without its slashes
+bool read_start_in(Reader&, const Key&, Yaml, std::chrono::seconds& out);
+
+template <class T>
+bool read(Reader& reader, const Key& key, Yaml yaml, std::optional<T>& out) {
+  T value{};
+  if (!read(reader, key, yaml, value)) {
+    return false;
+  }
+  out = std::move(value);
+  return true;
+}
+
+template <class>
+struct MemberClass;
+template <class C, class M>
+struct MemberClass<M C::*> {
+  using type = C;
+};
+
+// A row's reader that reads into one member: {"name", member<&Image::name>}.
+template <auto Member>
+bool member(Reader& reader, const Key& key, Yaml yaml, typename MemberClass<decltype(Member)>::type& out) {
+  return read(reader, key, yaml, out.*Member);
+}
+
+// For what is checked and then not used, because it only matters on GitLab's server.
+template <class Value, class T>
+bool checked(Reader& reader, const Key& key, Yaml yaml, T&) {
+  Value value{};
+  return read(reader, key, yaml, value);
+}
+
+template <class T>
+bool Reader::fields(const Key& key, Yaml yaml, std::span<const Field<T>> table, T& out, std::string_view wanted) {
+  if (!yaml.is_mapping()) {
+    return mistyped(key, yaml, wanted);
+  }
+  const std::string_view owner = key.name;
+  for (std::size_t i = 0; i < yaml.size(); ++i) {
+    const Yaml name = yaml.key(i);
+    const Field<T>* row = nullptr;
+    for (const Field<T>& candidate : table) {
+      if (candidate.name == name.text()) {
+        row = &candidate;
+        break;
+      }
+    }
+    if (row == nullptr) {
+      std::vector<std::string_view> known;
+      for (const Field<T>& candidate : table) {
+        known.push_back(candidate.name);
+      }
+      unknown(key.quoted(), name, known);
+      continue;
+    }
+    // Null is GitLab's "not specified", everywhere.
+    if (yaml.value(i).is_null()) {
+      continue;
+    }
+    const Key field{owner, row->name};
+    if (row->support == Support::done) {
+      row->read(*this, field, yaml.value(i), out);
+    } else {
+      not_done(field, name, row->support, row->note);
+    }
+  }
+  return true;
+}
+
+template <class T, std::size_t N>
+bool Reader::word(const Key& key, Yaml yaml, const Word<T> (&table)[N], T& out) {
+  if (yaml.is_scalar()) {
+    for (const Word<T>& row : table) {
+      if (row.text == yaml.text()) {
+        out = row.value;
+        return true;
+      }
+    }
+  }
+  std::vector<std::string_view> words;
+  for (const Word<T>& row : table) {
+    words.push_back(row.text);
+  }
+  if (!yaml.is_scalar()) {
+    return mistyped(key, yaml, list_words(words, "or"));
+  }
+  findings_.error(yaml.mark(), key.quoted() + " must be " + list_words(words, "or") + ", not \"" + std::string(yaml.text()) + "\"",
+                  did_you_mean(findings_.suggest(yaml.text(), words)));
+  return false;
+}
+
+}  // namespace pipelines
