@@ -156,7 +156,7 @@ class Store;
 
 // The log of one attempt: bytes come in after redaction, from one thread. write() copies and returns; a thread of the
 // store commits what all logs have gathered every 50 ms in one transaction, sooner when much is waiting, and slows the
-// writer down when 4 MB are. The destructor flushes but cannot tell of failures: call close().
+// writer down when 4 MB are. The destructor flushes but cannot tell of failures: call close(). Must not outlive the store.
 //
 // Over the limit the log says so once, what follows is left out but for its last 64 KB (stored by close()), and the
 // job goes on.
@@ -269,9 +269,9 @@ class Store {
   std::string check() const;        // SQLite's quick_check: "ok", or what is wrong
   void backup(const std::filesystem::path& to) const;  // VACUUM INTO; without FILE.chunks
 
+  struct Impl;  // store_impl.h
+
  private:
-  friend class LogWriter;
-  struct Impl;
   std::unique_ptr<Impl> impl_;
 };
 

@@ -1,0 +1,347 @@
+// Runs, jobs, attempts and events. Each change of state is one conditional UPDATE: the database, not the caller,
+// keeps a state from going backwards and an attempt from ending twice.
+#include <fmt/format.h>
+
+#include "runner/store/store_impl.h"
+
+namespace runner {
+
+using db::Connection;
+using db::Query;
+using db::Urgency;
+using pipelines::Outcome;
+using pipelines::Verdict;
+
+namespace {
+
+constexpr int queued = static_cast<int>(JobState::queued);
+constexpr int prepared = static_cast<int>(JobState::prepared);
+constexpr int running = static_cast<int>(JobState::running);
+constexpr int final_state = static_cast<int>(JobState::final);
+
+// Long texts are stored as their size and zstd's frame, or as they are.
+std::string packed_text(std::string_view text) {
+  std::string room;
+  const Packed packed = pack(text, room);
+  return fmt::format("{} {} ", packed.codec, text.size()) + std::string(packed.bytes);
+}
+
+std::string unpacked_text(std::string_view stored) {
+  const std::size_t first = stored.find(' ');
+  const std::size_t second = stored.find(' ', first + 1);
+  if (first == std::string_view::npos || second == std::string_view::npos) {
+    return {};
+  }
+  const std::size_t size = std::strtoull(std::string(stored.substr(first + 1, second - first)).c_str(), nullptr, 10);
+  return unpack(stored.front() - '0', stored.substr(second + 1), size);
+}
+
+template <class Enum>
+std::optional<Enum> maybe_enum(const Query& query, int column) {
+  return query.null(column) ? std::nullopt : std::optional(static_cast<Enum>(query.integer(column)));
+}
+
+constexpr const char* run_columns = "id, ref, sha, event, project_dir, pipeline_name, outcome, started, finished";
+
+RunRow run_row(const Query& query) {
+  RunRow row;
+  row.id = query.count(0);
+  row.ref = query.text(1);
+  row.sha = query.text(2);
+  row.event = query.text(3);
+  row.project_dir = query.text(4);
+  row.pipeline_name = query.text(5);
+  row.outcome = maybe_enum<Verdict>(query, 6);
+  row.started = query.integer(7);
+  row.finished = query.maybe(8);
+  return row;
+}
+
+AttemptRow attempt_row(const Query& query) {
+  AttemptRow row;
+  row.key = {query.count(0), static_cast<std::uint32_t>(query.integer(1)), static_cast<std::uint32_t>(query.integer(2))};
+  row.state = static_cast<JobState>(query.integer(3));
+  row.handle = query.text(4);
+  row.outcome = maybe_enum<Outcome>(query, 5);
+  row.exit_code = static_cast<int>(query.integer(6));
+  row.reason = query.text(7);
+  row.message = query.text(8);
+  row.started = query.maybe(9);
+  row.finished = query.maybe(10);
+  row.log_size = query.count(11);
+  row.log_cursor = query.count(12);
+  return row;
+}
+
+}  // namespace
+
+RunId Store::create_run(const NewRun& run) {
+  const std::int64_t self = impl_->processes.self(impl_->database);
+  const std::string pipeline = packed_text(run.pipeline_text);
+  const std::string options = packed_text(run.options);
+  return impl_->database.write("record a new run", [&](Connection& c) {
+    Query(c, "INSERT INTO runs(pipeline_name, project_dir, ref, sha, event, started) VALUES(?, ?, ?, ?, ?, ?)",
+          run.pipeline_name, run.project_dir, run.ref, run.sha, run.event, run.started)
+        .run();
+    const auto id = static_cast<RunId>(c.last_id());
+    Query(c, "INSERT INTO run_texts(run, pipeline, options) VALUES(?, ?, ?)", id, db::Blob(pipeline), db::Blob(options))
+        .run();
+    std::uint32_t job = 0;
+    for (const NewJob& each : run.jobs) {
+      Query(c, "INSERT INTO jobs(run, job, name, stage) VALUES(?, ?, ?, ?)", id, ++job, each.name, each.stage).run();
+    }
+    impl_->claim(c, self, id, 0);
+    return id;
+  });
+}
+
+bool Store::finish_run(RunId run, Verdict verdict, UnixMs finished) {
+  return impl_->database.write(
+      "record the end of a run",
+      [&](Connection& c) {
+        Query(c, "UPDATE runs SET outcome = ?, finished = ? WHERE id = ? AND outcome IS NULL", verdict, finished, run)
+            .run();
+        if (c.changes() == 0) {
+          return false;
+        }
+        Query(c, "DELETE FROM leases WHERE run = ?", run).run();
+        return true;
+      },
+      Urgency::result);
+}
+
+bool Store::begin_attempt(const AttemptKey& key) {
+  const std::int64_t self = impl_->processes.self(impl_->database);
+  return impl_->database.write("begin a job", [&](Connection& c) {
+    {
+      Query job(c, "SELECT 1 FROM jobs WHERE run = ? AND job = ? AND (state < ? OR outcome = ?)", key.run, key.job,
+                final_state, Outcome::manual);
+      if (!job.step()) {
+        return false;
+      }
+    }
+    {
+      Query ended(c, "SELECT 1 FROM attempts WHERE run = ? AND job = ? AND attempt >= ? AND state = ?", key.run, key.job,
+                  key.attempt, final_state);
+      if (ended.step()) {
+        return false;
+      }
+    }
+    if (!impl_->claim(c, self, key.run, key.job)) {
+      return false;
+    }
+    Query(c, "INSERT OR IGNORE INTO attempts(run, job, attempt) VALUES(?, ?, ?)", key.run, key.job, key.attempt).run();
+    Query(c, "UPDATE jobs SET state = ?, outcome = NULL WHERE run = ? AND job = ? AND state = ?", queued, key.run,
+          key.job, final_state)
+        .run();  // a manual job that waited
+    return true;
+  });
+}
+
+bool Store::attempt_prepared(const AttemptKey& key, std::string_view handle) {
+  return impl_->database.write("record a prepared job", [&](Connection& c) {
+    Query(c, "UPDATE attempts SET state = max(state, ?), handle = ? WHERE run = ? AND job = ? AND attempt = ? AND state < ?",
+          prepared, handle, key.run, key.job, key.attempt, final_state)
+        .run();
+    return c.changes() > 0;
+  });
+}
+
+bool Store::attempt_started(const AttemptKey& key, UnixMs started) {
+  return impl_->database.write("record the start of a job", [&](Connection& c) {
+    Query(c,
+          "UPDATE attempts SET state = ?, started = ifnull(started, ?) "
+          "WHERE run = ? AND job = ? AND attempt = ? AND state < ?",
+          running, started, key.run, key.job, key.attempt, final_state)
+        .run();
+    if (c.changes() == 0) {
+      return false;
+    }
+    Query(c, "UPDATE jobs SET state = ? WHERE run = ? AND job = ? AND state < ?", running, key.run, key.job, running)
+        .run();
+    return true;
+  });
+}
+
+bool Store::finish_attempt(const AttemptKey& key, const AttemptEnd& end) {
+  return impl_->database.write(
+      "record the end of a job",
+      [&](Connection& c) {
+        Query(c,
+              "UPDATE attempts SET state = ?, outcome = ?, exit_code = ?, reason = ?, message = ?, finished = ? "
+              "WHERE run = ? AND job = ? AND attempt = ? AND state < ?",
+              final_state, end.outcome, end.exit_code, end.reason, end.message, end.finished, key.run, key.job,
+              key.attempt, final_state)
+            .run();
+        if (c.changes() == 0) {
+          return false;
+        }
+        if (!end.retried) {
+          Query(c,
+                "UPDATE jobs SET state = ?, outcome = ?, allowed = ?, exit_code = ?, reason = ?, message = ? "
+                "WHERE run = ? AND job = ? AND state < ?",
+                final_state, end.outcome, end.allowed, end.exit_code, end.reason, end.message, key.run, key.job,
+                final_state)
+              .run();
+          Query(c, "DELETE FROM leases WHERE run = ? AND job = ?", key.run, key.job).run();
+        }
+        return true;
+      },
+      Urgency::result);
+}
+
+bool Store::drop_attempt(const AttemptKey& key) {
+  return impl_->database.write(
+      "drop a prepared job",
+      [&](Connection& c) {
+        Query(c, "DELETE FROM attempts WHERE run = ? AND job = ? AND attempt = ? AND state < ?", key.run, key.job,
+              key.attempt, running)
+            .run();
+        if (c.changes() == 0) {
+          return false;
+        }
+        Query(c, "DELETE FROM leases WHERE run = ? AND job = ?", key.run, key.job).run();
+        return true;
+      },
+      Urgency::result);
+}
+
+bool Store::end_job(RunId run, std::uint32_t job, Outcome outcome, std::string_view reason, std::string_view message) {
+  return impl_->database.write(
+      "record the end of a job",
+      [&](Connection& c) {
+        Query(c,
+              "UPDATE jobs SET state = ?, outcome = ?, reason = ?, message = ? "
+              "WHERE run = ? AND job = ? AND (state < ? OR outcome = ?) "
+              "AND NOT EXISTS(SELECT 1 FROM attempts a WHERE a.run = jobs.run AND a.job = jobs.job AND a.state < ?)",
+              final_state, outcome, reason, message, run, job, final_state, Outcome::manual, final_state)
+            .run();
+        const bool changed = c.changes() > 0;
+        Query(c, "DELETE FROM leases WHERE run = ? AND job = ? AND ?", run, job, changed).run();
+        return changed;
+      },
+      Urgency::result);
+}
+
+std::uint64_t Store::add_event(RunId run, UnixMs time, std::string_view kind, std::string_view json) {
+  return impl_->database.write(
+      "record an event",
+      [&](Connection& c) {
+        Query(c, "INSERT INTO events(run, time, kind, json) VALUES(?, ?, ?, ?)", run, time, kind, json).run();
+        return static_cast<std::uint64_t>(c.last_id());
+      },
+      Urgency::result);
+}
+
+std::vector<RunRow> Store::list_runs(std::size_t limit, RunId before) const {
+  static const std::string sql =
+      fmt::format("SELECT {} FROM runs WHERE id < ? ORDER BY id DESC LIMIT ?", run_columns);
+  return impl_->database.read("list the runs", [&](Connection& c) {
+    std::vector<RunRow> rows;
+    Query query(c, sql.c_str(), before == 0 ? INT64_MAX : static_cast<std::int64_t>(before),
+                limit == 0 ? -1 : static_cast<std::int64_t>(limit));
+    while (query.step()) {
+      rows.push_back(run_row(query));
+    }
+    return rows;
+  });
+}
+
+std::optional<RunId> Store::newest_run() const {
+  return impl_->database.read("look for the newest run", [](Connection& c) {
+    Query query(c, "SELECT max(id) FROM runs");
+    return query.step() && !query.null(0) ? std::optional<RunId>(query.count(0)) : std::nullopt;
+  });
+}
+
+std::optional<RunDetail> Store::run(RunId run) const {
+  static const std::string sql =
+      fmt::format("SELECT {}, pipeline, options FROM runs JOIN run_texts ON run = id WHERE id = ?", run_columns);
+  return impl_->database.read("read a run", [&](Connection& c) -> std::optional<RunDetail> {
+    Query query(c, sql.c_str(), run);
+    if (!query.step()) {
+      return std::nullopt;
+    }
+    RunDetail detail;
+    static_cast<RunRow&>(detail) = run_row(query);
+    detail.pipeline_text = unpacked_text(query.bytes(9));
+    detail.options = unpacked_text(query.bytes(10));
+    return detail;
+  });
+}
+
+std::vector<JobRow> Store::jobs(RunId run) const {
+  return impl_->database.read("list the jobs", [&](Connection& c) {
+    std::vector<JobRow> rows;
+    Query query(c,
+                "SELECT j.job, j.name, j.stage, j.state, j.outcome, j.allowed, j.exit_code, j.reason, j.message, "
+                "ifnull(a.attempt, 0), ifnull(a.state, 0), a.started, a.finished FROM jobs j "
+                "LEFT JOIN attempts a ON a.run = j.run AND a.job = j.job AND a.attempt = "
+                "(SELECT max(attempt) FROM attempts WHERE run = j.run AND job = j.job) WHERE j.run = ? ORDER BY j.job",
+                run);
+    while (query.step()) {
+      JobRow row;
+      row.job = static_cast<std::uint32_t>(query.integer(0));
+      row.name = query.text(1);
+      row.stage = query.text(2);
+      row.state = static_cast<JobState>(query.integer(3));
+      row.outcome = maybe_enum<Outcome>(query, 4);
+      row.allowed = query.integer(5) != 0;
+      row.exit_code = static_cast<int>(query.integer(6));
+      row.reason = query.text(7);
+      row.message = query.text(8);
+      row.attempts = static_cast<std::uint32_t>(query.integer(9));
+      if (row.state == JobState::queued && query.integer(10) == prepared) {
+        row.state = JobState::prepared;
+      }
+      row.started = query.maybe(11);
+      row.finished = query.maybe(12);
+      rows.push_back(std::move(row));
+    }
+    return rows;
+  });
+}
+
+std::vector<AttemptRow> Store::attempts(RunId run, std::uint32_t job) const {
+  return impl_->database.read("list the attempts", [&](Connection& c) {
+    std::vector<AttemptRow> rows;
+    Query query(c,
+                "SELECT run, job, attempt, state, handle, outcome, exit_code, reason, message, started, finished, "
+                "log_size, log_cursor FROM attempts WHERE run = ? AND job = ? ORDER BY attempt",
+                run, job);
+    while (query.step()) {
+      rows.push_back(attempt_row(query));
+    }
+    return rows;
+  });
+}
+
+std::optional<AttemptRow> Store::attempt(const AttemptKey& key) const {
+  for (AttemptRow& row : attempts(key.run, key.job)) {
+    if (row.key == key) {
+      return std::move(row);
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<AttemptRow> Store::last_attempt(RunId run, std::uint32_t job) const {
+  std::vector<AttemptRow> rows = attempts(run, job);
+  return rows.empty() ? std::nullopt : std::optional(std::move(rows.back()));
+}
+
+std::vector<EventRow> Store::events(RunId run, std::uint64_t after, std::size_t limit) const {
+  return impl_->database.read("read the events", [&](Connection& c) {
+    std::vector<EventRow> rows;
+    Query query(c,
+                "SELECT sequence, run, time, kind, json FROM events WHERE run = ? AND sequence > ? "
+                "ORDER BY sequence LIMIT ?",
+                run, after, limit);
+    while (query.step()) {
+      rows.push_back({query.count(0), query.count(1), query.integer(2), query.text(3), query.text(4)});
+    }
+    return rows;
+  });
+}
+
+}  // namespace runner
