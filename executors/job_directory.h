@@ -30,6 +30,9 @@ namespace executors {
 // The `sh -c` text that waits for the go and runs the job; for /.job or any other directory. Needs only sh; runs the
 // script by bash where there is one.
 std::string bootstrap_script(std::string_view job_directory);
+// The same where the runner reads the container's output itself (an engine elsewhere): no go and no files but `script`,
+// `after`, `sig` and `status`. Behind each of the two it writes `mark` CODE newline.
+std::string attached_script(std::string_view job_directory, std::string_view mark);
 
 // The texts of `script` and `after`: exports, working directory, errexit and pipefail, then each item preceded by its
 // `$ command` line. CI_JOB_STATUS of `after` comes from who runs it.

@@ -90,25 +90,8 @@ std::string text(const Work& work, const std::vector<std::string>& items, std::s
   return out;
 }
 
-}  // namespace
-
-std::string script_text(const Work& work, std::string_view project_dir) {
-  return text(work, work.script, project_dir, false);
-}
-
-std::string after_script_text(const Work& work, std::string_view project_dir) {
-  return text(work, work.after_script, project_dir, true);
-}
-
-// Why it looks like this:
-// - The script is a foreground child: as a background job it would ignore SIGINT for ever, and sourced it could end
-//   the bootstrap.
-// - Until the go, TERM ends the bootstrap; afterwards it only ends the script.
-// - The signal loop opens its FIFO for both directions, so it neither blocks nor ends. It walks /proc because KILL to
-//   -1 would hit the bootstrap too, and so would any signal an image's entrypoint that waits for us. The list of
-//   processes is taken before the first signal, so an after_script that starts meanwhile is not hit.
-// - `exit` needs no rename: it counts only with its newline, and an `mv` would need the image to have one.
-std::string bootstrap_script(std::string_view job_directory) {
+// Finds the shell, and carries out the signals that come through `sig`.
+std::string listener(std::string_view job_directory) {
   return "j=" + single_quoted(job_directory) + R"sh(
 s=sh; command -v bash >/dev/null 2>&1 && s=bash
 (
@@ -128,7 +111,29 @@ s=sh; command -v bash >/dev/null 2>&1 && s=bash
   done
 ) <>"$j/sig" >/dev/null 2>&1 &
 l=$!
-g=
+)sh";
+}
+
+}  // namespace
+
+std::string script_text(const Work& work, std::string_view project_dir) {
+  return text(work, work.script, project_dir, false);
+}
+
+std::string after_script_text(const Work& work, std::string_view project_dir) {
+  return text(work, work.after_script, project_dir, true);
+}
+
+// Why it looks like this:
+// - The script is a foreground child: as a background job it would ignore SIGINT for ever, and sourced it could end
+//   the bootstrap.
+// - Until the go, TERM ends the bootstrap; afterwards it only ends the script.
+// - The signal loop opens its FIFO for both directions, so it neither blocks nor ends. It walks /proc because KILL to
+//   -1 would hit the bootstrap too, and so would any signal an image's entrypoint that waits for us. The list of
+//   processes is taken before the first signal, so an after_script that starts meanwhile is not hit.
+// - `exit` needs no rename: it counts only with its newline, and an `mv` would need the image to have one.
+std::string bootstrap_script(std::string_view job_directory) {
+  return listener(job_directory) + R"sh(g=
 while [ "$g" != go ]; do
   [ -p "$j/go" ] || exit 1
   read -r g <"$j/go"
@@ -148,6 +153,26 @@ if [ -f "$j/after" ]; then
   esac
 fi
 : >"$j/ended"
+kill -s KILL "$l" 2>/dev/null
+)sh";
+}
+
+std::string attached_script(std::string_view job_directory, std::string_view mark) {
+  return listener(job_directory) + "m=" + single_quoted(mark) + R"sh(
+trap : TERM INT HUP
+"$s" "$j/script" </dev/null 2>&1
+c=$?
+echo "$m$c"
+if [ -f "$j/after" ]; then
+  t=failed; [ "$c" = 0 ] && t=success
+  [ -f "$j/status" ] && read -r t <"$j/status"
+  case $t in
+    timedout | killed) ;;
+    *)
+      CI_JOB_STATUS=$t "$s" "$j/after" </dev/null 2>&1
+      echo "$m$?" ;;
+  esac
+fi
 kill -s KILL "$l" 2>/dev/null
 )sh";
 }

@@ -1,0 +1,321 @@
+#include "executors/docker/docker_execution.h"
+
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+namespace executors::docker {
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+using pipelines::Outcome;
+
+constexpr std::chrono::milliseconds look_again{250};
+// The container ends by itself when its shell has; an image's entrypoint that waits for more is not waited for.
+constexpr std::chrono::seconds ends_within{10};
+// An engine that has said nothing of a container this long after its processes were gone will not in time.
+constexpr std::chrono::seconds engine_late{2};
+// The kernel's report of an out-of-memory kill reaches the engine up to a second after the end.
+constexpr std::chrono::milliseconds oom_late{1500};
+constexpr int killed_code = 137, terminated_code = 143;
+constexpr int told_lines = 20;
+
+std::string stat_start_time(std::int64_t pid) {
+  std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
+  std::string line;
+  if (!std::getline(file, line)) return {};
+  // Field 22; the second, the name, may hold anything but ends with the last ')'.
+  std::istringstream fields(line.substr(std::min(line.rfind(')') + 1, line.size())));
+  std::string field;
+  for (int i = 3; i <= 22; ++i) fields >> field;
+  return field;
+}
+
+std::string megabytes(std::uint64_t bytes) {
+  constexpr std::uint64_t mega = 1024 * 1024;
+  return bytes % mega == 0 ? std::to_string(bytes / mega) + " MB" : std::to_string(bytes) + " bytes";
+}
+
+bool wants_archive(const ArtifactsSpec& spec, bool passed) {
+  if (spec.paths.empty() && !spec.untracked) return false;
+  switch (spec.when) {
+    case pipelines::ArtifactsWhen::always:
+      return true;
+    case pipelines::ArtifactsWhen::on_success:
+      return passed;
+    case pipelines::ArtifactsWhen::on_failure:
+      return !passed;
+  }
+  return false;
+}
+
+std::string last_line(const std::string& text) {
+  const std::size_t end = text.find_last_not_of("\r\n");
+  if (end == std::string::npos) return {};
+  const std::size_t begin = text.rfind('\n', end);
+  return text.substr(begin == std::string::npos ? 0 : begin + 1,
+                     end - (begin == std::string::npos ? 0 : begin + 1) + 1);
+}
+
+}  // namespace
+
+// ---- what stands behind a job
+
+Shared::Shared(DockerSettings given)
+    : settings(std::move(given)),
+      engine(Endpoint::from_environment(settings.host, settings.cert_path, settings.tls_verify)),
+      deaths(engine, "runner.owner=" + settings.owner),
+      images(engine, settings),
+      janitor(engine, settings.state),
+      reaper(2),  // a DELETE waits for the engine's hooks more than it computes
+      pool(engine, deaths, settings, reaper) {}
+
+InitProcess::InitProcess(std::int64_t pid, const std::string& container) {
+  if (pid <= 0 || container.empty()) return;
+  // The number means nothing in another PID namespace: only a process in this container's control group is it.
+  std::ifstream groups("/proc/" + std::to_string(pid) + "/cgroup");
+  const std::string text{std::istreambuf_iterator<char>(groups), std::istreambuf_iterator<char>()};
+  if (text.find(container) == std::string::npos) return;
+  started_ = stat_start_time(pid);
+  if (!started_.empty()) pid_ = pid;
+}
+
+bool InitProcess::gone() const { return pid_ > 0 && stat_start_time(pid_) != started_; }
+
+Sandbox::~Sandbox() {
+  const std::string id = container.id();
+  const std::vector<std::string> service_ids = services.containers();
+  if (shared.settings.privileged) lease.spoil();
+  container.reset();
+  if (!id.empty()) shared.deaths.forget(id);
+  for (const std::string& service : service_ids) shared.deaths.forget(service);
+}
+
+DockerExecution::~DockerExecution() {
+  Shared& shared = box_->shared;
+  shared.reaper.destroy(std::move(box_));
+}
+
+std::string DockerExecution::handle() const {
+  return nlohmann::json{{"container", box_->container.id()},
+                        {"pause", box_->lease.container()},
+                        {"network", box_->services.network()},
+                        {"services", box_->services.containers()},
+                        {"attached", box_->attached.has_value()}}
+      .dump();
+}
+
+// ---- its life and its end
+
+std::optional<Deaths::Death> DockerExecution::death() {
+  if (box_->died) return box_->died;
+  return box_->shared.deaths.poll(box_->container.id());
+}
+
+bool DockerExecution::dead() {
+  if (death()) return true;
+  // While the engine is away only the process itself can tell. Where it cannot be seen the engine is waited for: the
+  // job's own time limit ends that.
+  return !box_->shared.deaths.engine_answers() && box_->init.gone();
+}
+
+std::optional<Deaths::Death> DockerExecution::await_end() {
+  Shared& shared = box_->shared;
+  const std::string& id = box_->container.id();
+  auto deadline = Clock::now() + ends_within;
+  std::optional<Clock::time_point> gone_since;
+  bool killed = false;
+  while (true) {
+    if (box_->died) return box_->died;
+    if (const auto death = shared.deaths.wait(id, look_again)) return death;
+    const auto now = Clock::now();
+    if (box_->init.gone()) {
+      if (!gone_since) gone_since = now;
+      if (now - *gone_since > engine_late) return std::nullopt;
+    }
+    if (now < deadline) continue;
+    if (killed)
+      throw WorldError("runner_system_failure", "the engine does not end the job's container",
+                       "look at the engine's log");
+    try {
+      shared.engine.kill(id, "KILL");
+    } catch (const EngineError&) {  // it may still come back
+    }
+    killed = true;
+    deadline = now + ends_within;
+  }
+}
+
+bool DockerExecution::out_of_memory(const std::optional<Deaths::Death>& death, int exit_code) {
+  Shared& shared = box_->shared;
+  const auto deadline = Clock::now() + oom_late;
+  while (true) {
+    if ((death && death->oom) || shared.deaths.oom_seen(box_->container.id())) return true;
+    if (!shared.deaths.engine_answers()) return false;
+    try {
+      const auto state = shared.engine.inspect_container(box_->container.id());
+      if (!state) return false;
+      if (state->oom_killed) return true;
+    } catch (const EngineError&) {
+      return false;
+    }
+    // Without a limit only the whole machine can run out of memory, and that takes no events of ours.
+    if (exit_code != killed_code || shared.settings.memory == 0 || Clock::now() > deadline) return false;
+    std::this_thread::sleep_for(look_again);
+  }
+}
+
+// ---- run
+
+bool DockerExecution::give_go(const Work& work, const std::stop_token& stop) {
+  JobDirectory& job = *box_->job;
+  const bool started = job.started();
+  if (!started) job.write_script(work, box_->spec.project_dir);
+  if (box_->adopted && started) {
+    // Given already, unless the runner died between the two: then the shell still listens.
+    job.go([] { return true; }, {});
+    return true;
+  }
+  return job.go([this] { return dead(); }, stop);
+}
+
+// The container ended before its shell took the go: killed from outside, or by what its image starts first.
+JobResult DockerExecution::never_began(Notices& notices) {
+  Shared& shared = box_->shared;
+  const std::string& id = box_->container.id();
+  if (!shared.deaths.engine_answers())
+    throw WorldError("runner_system_failure", "the engine stopped before the job began",
+                     "start the engine and run again");
+  if (const std::string foreign = shared.images.foreign(box_->image); !foreign.empty())
+    throw WorldError("runner_system_failure", box_->spec.image + ": " + foreign,
+                     "use an image for this machine, or install emulation (qemu-user-static)");
+  const auto end = death();
+  int code = end ? end->exit_code : -1;
+  if (const auto state = shared.engine.inspect_container(id)) {
+    if (!state->error.empty())
+      throw WorldError("runner_system_failure", "the container did not start: " + state->error);
+    code = state->exit_code;
+  } else {
+    throw WorldError("runner_system_failure", "the container was removed from outside before the job began",
+                     "run it again");
+  }
+  const std::string log = shared.engine.logs(id, told_lines);
+  if (code == killed_code && log.empty())
+    throw WorldError("runner_system_failure", "the container was killed from outside before the job began (exit 137)",
+                     "run it again");
+  std::istringstream lines(log);
+  for (std::string line; std::getline(lines, line);) notices.warning("entrypoint: " + line);
+  JobResult result;
+  result.outcome = Outcome::failed;
+  result.reason = "script_failure";
+  if (code > 0) result.exit_code = code;
+  const std::string said = last_line(log);
+  result.message = "the image's entrypoint ended before the script began (exit " + std::to_string(code) + ")" +
+                   (said.empty() ? "" : ": " + said) +
+                   "; if it does not run its arguments, set image:entrypoint: [\"\"]";
+  return result;
+}
+
+JobResult DockerExecution::run(const Work& work, LogSink& sink, Notices& notices, std::stop_token stop) {
+  Shared& shared = box_->shared;
+  const JobDirectory::Hooks hooks{.dead = [this] { return dead(); },
+                                  .kill =
+                                      [this] {
+                                        try {
+                                          box_->shared.engine.kill(box_->container.id(), "KILL");
+                                        } catch (const EngineError&) {  // the follower gives up by itself
+                                        }
+                                      },
+                                  .hurry = [&shared] { return shared.hurried.load(); }};
+
+  JobDirectory::Followed followed;
+  if (box_->attached) {
+    if (stop.stop_requested()) {
+      followed.cancelled = true;
+      return result_of(followed, work);
+    }
+    followed = box_->attached->run(box_->container.id(), work, sink, hooks, stop);
+  } else {
+    if (!give_go(work, stop)) {
+      if (!stop.stop_requested()) return never_began(notices);
+      followed.cancelled = true;
+      return result_of(followed, work);
+    }
+    followed = box_->job->follow(work, sink, hooks, box_->log_bytes_kept, stop);
+  }
+
+  JobResult result = result_of(followed, work);
+  if (result.outcome != Outcome::passed) explain(result, followed);
+  take_artifacts(work, result, notices);
+  return result;
+}
+
+// What the directory cannot tell: how the container ended.
+void DockerExecution::explain(JobResult& result, const JobDirectory::Followed& followed) {
+  if (followed.cancelled || followed.timed_out) return;
+  const Shared& shared = box_->shared;
+  const int code = followed.exit_code.value_or(-1);
+  // A failure that is only the script's is told at once; the end is waited for where memory may have been the cause.
+  if (followed.exit_code && shared.settings.memory == 0 && code != killed_code) return;
+  const std::optional<Deaths::Death> end = await_end();
+  const int container_code = end ? end->exit_code : -1;
+  if (out_of_memory(end, followed.exit_code ? code : container_code)) {
+    result.outcome = Outcome::failed;
+    result.reason = "oom";
+    if (!followed.exit_code && container_code > 0) result.exit_code = container_code;
+    result.message = shared.settings.memory > 0
+                         ? "out of memory: the job's limit is " + megabytes(shared.settings.memory) +
+                               "; raise it in the configuration (memory) or let the job use less"
+                         : "out of memory: the machine has none left";
+    return;
+  }
+  if (followed.exit_code) return;
+  result.outcome = Outcome::broken;
+  result.reason = "runner_system_failure";
+  const std::string exit = "(exit " + std::to_string(container_code) + ")";
+  if (!end || !shared.deaths.engine_answers()) {
+    result.message = "the engine stopped while the job ran; start it and run the job again";
+  } else if (container_code == killed_code) {
+    result.message = "the container was killed from outside " + exit;
+  } else if (container_code == terminated_code) {
+    result.message = "the container was stopped from outside " + exit + ", perhaps by a restart of the engine";
+  } else if (container_code < 0) {
+    result.message = "the container was removed from outside";
+  } else {
+    result.message = "the container ended without the script's exit code " + exit;
+  }
+}
+
+void DockerExecution::take_artifacts(const Work& work, JobResult& result, Notices& notices) {
+  if (result.outcome != Outcome::passed && result.outcome != Outcome::failed) return;
+  const bool passed = result.outcome == Outcome::passed;
+  if (!wants_archive(work.artifacts, passed) && work.artifacts.reports.empty()) return;
+  Shared& shared = box_->shared;
+  const JobSpec& spec = box_->spec;
+  try {
+    await_end();
+    Layers layers;
+    if (box_->attached) {
+      layers = box_->attached->fetch(box_->container.id(), work.artifacts, spec.directory / "got");
+    } else {
+      layers = box_->workspace->layers();
+      std::error_code error;
+      if (!fs::is_empty(box_->workspace->upper(), error) || error)
+        shared.janitor.own(box_->workspace->upper(), spec.id, spec.image);
+    }
+    result.collected =
+        collect(layers, spec.project_dir, spec.sources.tracked_list, work.artifacts, passed, spec.layer, notices);
+  } catch (const WorldError& error) {
+    if (passed) throw;
+    notices.warning(std::string("artifacts: ") + error.what());  // the job's own failure is what counts
+  }
+}
+
+}  // namespace executors::docker
