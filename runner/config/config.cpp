@@ -202,10 +202,14 @@ std::string text_of(ExecutorKind value) { return value == ExecutorKind::docker ?
 std::string text_of(executors::Network value) { return value == executors::Network::bridge ? "bridge" : "none"; }
 std::string text_of(executors::WorkspaceKind value) {
   switch (value) {
-    case executors::WorkspaceKind::automatic: return "auto";
-    case executors::WorkspaceKind::overlay: return "overlay";
-    case executors::WorkspaceKind::copy: return "copy";
-    case executors::WorkspaceKind::archive: return "archive";
+    case executors::WorkspaceKind::automatic:
+      return "auto";
+    case executors::WorkspaceKind::overlay:
+      return "overlay";
+    case executors::WorkspaceKind::copy:
+      return "copy";
+    case executors::WorkspaceKind::archive:
+      return "archive";
   }
   return {};
 }
@@ -330,9 +334,10 @@ class File {
       if (section.empty() && !in.empty() && (names.empty() || names.back() != in)) names.push_back(in);
       if (in != section && name == key.str()) elsewhere = in;
     });
-    const std::string what = node.is_table() && section.empty() ? "unknown table [" + std::string(key.str()) + "]"
-                                                                : "unknown key \"" + std::string(key.str()) + "\"" +
-                                                                      (section.empty() ? "" : " in [" + std::string(section) + "]");
+    const std::string what = node.is_table() && section.empty()
+                                 ? "unknown table [" + std::string(key.str()) + "]"
+                                 : "unknown key \"" + std::string(key.str()) + "\"" +
+                                       (section.empty() ? "" : " in [" + std::string(section) + "]");
     std::string message = at(key.source()) + ": " + what;
     if (const std::string_view near = pipelines::nearest(key.str(), names); !near.empty()) {
       message += "; did you mean \"" + std::string(near) + "\"?";
@@ -389,7 +394,8 @@ bool load_file(Config& config, const fs::path& path, bool must_exist) {
   return true;
 }
 
-std::optional<fs::path> home_directory(const EnvironmentLookup& environment, const char* variable, const char* below_home) {
+std::optional<fs::path> home_directory(const EnvironmentLookup& environment, const char* variable,
+                                       const char* below_home) {
   // The XDG specification has relative paths ignored.
   if (const auto named = environment(variable); named && named->starts_with('/')) return *named;
   if (const auto home = environment("HOME"); home && !home->empty()) return fs::path(*home) / below_home;
@@ -407,7 +413,8 @@ EnvironmentLookup process_environment() {
 }
 
 fs::path default_state_directory(const EnvironmentLookup& environment) {
-  if (const auto directory = home_directory(environment, "XDG_STATE_HOME", ".local/state")) return *directory / "runner";
+  if (const auto directory = home_directory(environment, "XDG_STATE_HOME", ".local/state"))
+    return *directory / "runner";
   return "/var/lib/runner";
 }
 

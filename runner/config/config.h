@@ -61,7 +61,7 @@ struct Config {
     Setting<executors::Environment> environment;
   } shell;
 
-  Setting<std::uint64_t> log_limit;  // [logs] limit: bytes kept of one job's log; 0: no limit
+  Setting<std::uint64_t> log_limit{100'000'000};  // [logs] limit: bytes kept of one job's log
 
   // The settings that make.h wants. `state` is the directory all job directories are below.
   executors::DockerSettings docker_settings(std::string owner, std::filesystem::path state) const;
@@ -77,7 +77,8 @@ struct ConfigSource {
   std::filesystem::path system_file = "/etc/runner/config.toml";
 };
 
-// Throws ConfigError: a file that was named and is not there, a syntax error, an unknown key, a value of the wrong kind.
+// Throws ConfigError: a file that was named and is not there, a syntax error, an unknown key, a value of the wrong
+// kind.
 Config load_config(const ConfigSource& = {});
 
 // Every key with its value as text and its origin, in the order of the manual: for `runner config show --origin`.
@@ -90,10 +91,12 @@ std::vector<ShownSetting> show(const Config&);
 std::uint64_t parse_size(const std::string& text, const std::string& what);  // "512m", "2GiB", "1048576"
 ExecutorKind parse_executor(const std::string& text, const std::string& what);
 executors::Network parse_network(const std::string& text, const std::string& what);
-std::vector<pipelines::PullPolicy> parse_pull_policy(const std::string& text, const std::string& what);  // "always,never"
+std::vector<pipelines::PullPolicy> parse_pull_policy(const std::string& text,
+                                                     const std::string& what);  // "always,never"
 unsigned parse_parallel(const std::string& text, const std::string& what);
 
-// Where state is kept unless a database is named: $XDG_STATE_HOME/runner, else ~/.local/state/runner, else /var/lib/runner.
+// Where state is kept unless a database is named: $XDG_STATE_HOME/runner, else ~/.local/state/runner, else
+// /var/lib/runner.
 std::filesystem::path default_state_directory(const EnvironmentLookup&);
 
 }  // namespace runner

@@ -6,9 +6,12 @@ namespace runner {
 
 std::unique_ptr<Observer> make_console(ConsoleKind kind, const ConsoleOptions& options) {
   switch (kind) {
-    case ConsoleKind::pretty: return make_pretty_console(options);
-    case ConsoleKind::plain: return make_plain_console(options);
-    case ConsoleKind::json: return make_json_console(options);
+    case ConsoleKind::pretty:
+      return make_pretty_console(options);
+    case ConsoleKind::plain:
+      return make_plain_console(options);
+    case ConsoleKind::json:
+      return make_json_console(options);
   }
   return nullptr;
 }

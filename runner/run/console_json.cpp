@@ -99,15 +99,14 @@ class JsonConsole : public Observer {
     std::uint64_t batched = 0, dropped = 0;  // lines
 
     void begin_batch(RunId run) {
-      head = R"({"event":"log","run":)" + std::to_string(run) + R"(,"time":")" + iso_time(Clock::now()) + R"(","job":")";
+      head =
+          R"({"event":"log","run":)" + std::to_string(run) + R"(,"time":")" + iso_time(Clock::now()) + R"(","job":")";
       append_escaped(head, name);
       head += R"(","text":")";
     }
   };
 
-  Job* find(pipelines::JobIndex index) {
-    return index < by_index_.size() ? by_index_[index] : nullptr;
-  }
+  Job* find(pipelines::JobIndex index) { return index < by_index_.size() ? by_index_[index] : nullptr; }
 
   std::string name_of(const JobKey& key) {
     const Job* job = find(key.job);

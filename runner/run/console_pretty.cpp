@@ -37,7 +37,7 @@ class PrettyConsole : public TextConsole {
   struct Shown {
     std::string name;
     Steady::time_point since;
-    std::string text;  // its progress or its last line, whichever came last
+    std::string text;   // its progress or its last line, whichever came last
     bool runs = false;  // else it is only being prepared
   };
   struct Line {
@@ -134,15 +134,18 @@ class PrettyConsole : public TextConsole {
       const std::string name = cut(job->name, widest_name);
       const std::string gap(name_width_ > display_width(name) ? name_width_ - display_width(name) : 0, ' ');
       const std::string text = on_screen(job->text.empty() && !job->runs ? "preparing" : job->text);
-      add(lines, fmt::format("{} {}{}  {:>8}  {}", paint(spin, "36", options_.colour), paint(name, "1", options_.colour), gap,
-                             elapsed, paint(text, "2", options_.colour)), room);
+      add(lines,
+          fmt::format("{} {}{}  {:>8}  {}", paint(spin, "36", options_.colour), paint(name, "1", options_.colour), gap,
+                      elapsed, paint(text, "2", options_.colour)),
+          room);
     }
-    std::string sum = fmt::format("  {} running", running);
+    std::string sum = running == 0 && !listed.empty() ? "  preparing" : fmt::format("  {} running", running);
     if (hidden > 0) sum += fmt::format(" ({} not shown)", hidden);
-    if (const std::size_t left = total_ - std::min(total_, ended_ + running); left > 0) sum += fmt::format(", {} to come", left);
-    if (passed_ > 0) sum += ", " + paint(fmt::format("✓ {} passed", passed_), "32", options_.colour);
-    if (failed_ > 0) sum += ", " + paint(fmt::format("✗ {} failed", failed_), "31;1", options_.colour);
-    add(lines, sum + "  " + describe(since_begin), room);
+    if (const std::size_t left = total_ - std::min(total_, ended_ + running); left > 0)
+      sum += fmt::format(" · {} to come", left);
+    if (passed_ > 0) sum += " · " + paint(fmt::format("✓ {} passed", passed_), "32", options_.colour);
+    if (failed_ > 0) sum += " · " + paint(fmt::format("✗ {} failed", failed_), "31;1", options_.colour);
+    add(lines, sum + " · " + describe(since_begin), room);
     return lines;
   }
 
@@ -152,7 +155,7 @@ class PrettyConsole : public TextConsole {
     lines.push_back(std::move(line));
   }
 
-  std::mutex mutex_;                            // guards what the footer is made of:
+  std::mutex mutex_;  // guards what the footer is made of:
   std::map<pipelines::JobIndex, Shown> shown_;
   Steady::time_point begin_;
   bool begun_ = false;

@@ -12,9 +12,9 @@ namespace {
 using pipelines::Outcome;
 using pipelines::Verdict;
 
-constexpr std::size_t longest_kept = 4000;   // bytes of a line that is kept to be repeated
-constexpr std::size_t most_failures = 10;    // reported at length
-constexpr std::size_t most_rows = 100;       // of the table; above, only what did not pass
+constexpr std::size_t longest_kept = 4000;  // bytes of a line that is kept to be repeated
+constexpr std::size_t most_failures = 10;   // reported at length
+constexpr std::size_t most_rows = 100;      // of the table; above, only what did not pass
 
 struct Look {
   std::string_view mark, word, sgr;
@@ -25,24 +25,36 @@ Look look(const JobFinished& end) {
     return {"!", pipelines::to_string(end.outcome), "33"};
   }
   switch (end.outcome) {
-    case Outcome::passed: return {"✓", "passed", "32"};
-    case Outcome::failed: return {"✗", "failed", "31;1"};
-    case Outcome::skipped: return {"⊘", "skipped", "2"};
-    case Outcome::cancelled: return {"⊘", "cancelled", "33"};
-    case Outcome::broken: return {"✗", "broken", "31;1"};
-    case Outcome::manual: return {"○", "manual", "36"};
+    case Outcome::passed:
+      return {"✓", "passed", "32"};
+    case Outcome::failed:
+      return {"✗", "failed", "31;1"};
+    case Outcome::skipped:
+      return {"⊘", "skipped", "2"};
+    case Outcome::cancelled:
+      return {"⊘", "cancelled", "33"};
+    case Outcome::broken:
+      return {"✗", "broken", "31;1"};
+    case Outcome::manual:
+      return {"○", "manual", "36"};
   }
   return {"?", "unknown", ""};
 }
 
 Look look(Verdict verdict) {
   switch (verdict) {
-    case Verdict::passed: return {"✓", "passed", "32;1"};
-    case Verdict::failed: return {"✗", "failed", "31;1"};
-    case Verdict::cancelled: return {"⊘", "cancelled", "33;1"};
-    case Verdict::broken: return {"✗", "broken", "31;1"};
-    case Verdict::waiting: return {"○", "waiting", "36;1"};
-    case Verdict::skipped: return {"⊘", "skipped", "2"};
+    case Verdict::passed:
+      return {"✓", "passed", "32;1"};
+    case Verdict::failed:
+      return {"✗", "failed", "31;1"};
+    case Verdict::cancelled:
+      return {"⊘", "cancelled", "33;1"};
+    case Verdict::broken:
+      return {"✗", "broken", "31;1"};
+    case Verdict::waiting:
+      return {"○", "waiting", "36;1"};
+    case Verdict::skipped:
+      return {"⊘", "skipped", "2"};
   }
   return {"?", "unknown", ""};
 }
@@ -93,7 +105,8 @@ void append_failure(std::string& out, const Report& report, const ReportedJob& j
     }
     if (!lines.empty()) out += fmt::format("  all of it: runner logs {} {}\n", report.run, quoted(job.name));
   }
-  if (!report.file.empty()) out += fmt::format("  again:     runner exec {} {}\n", quoted(report.file), quoted(job.name));
+  if (!report.file.empty())
+    out += fmt::format("  again:     runner exec {} {}\n", quoted(report.file), quoted(job.name));
   out += '\n';
 }
 
@@ -112,11 +125,15 @@ void append_table(std::string& out, const Report& report) {
       rows.resize(most_rows);
     }
   }
-  constexpr std::size_t widest_name = 40, outcome_width = 11, time_width = 11;
-  std::size_t name_width = 3, stage_width = 5;
+  constexpr std::size_t widest_name = 40, outcome_width = 11;
+  std::size_t name_width = 3, stage_width = 5, time_width = 4;
+  const auto time_of = [](const JobFinished& end) {
+    return end.key.attempt > 0 || end.duration.count() > 0 ? describe(end.duration) : std::string();
+  };
   for (const ReportedJob* job : rows) {
     name_width = std::max(name_width, std::min(widest_name, display_width(job->name)));
     stage_width = std::max(stage_width, std::min(widest_name, display_width(job->stage)));
+    time_width = std::max(time_width, time_of(*job->end).size());
   }
   if (!rows.empty()) {
     out += paint(fmt::format("{}  {}  {}  {}  {}", padded("job", name_width), padded("stage", stage_width),
@@ -125,10 +142,9 @@ void append_table(std::string& out, const Report& report) {
     out += '\n';
   }
   for (const ReportedJob* job : rows) {
-    const bool timed = job->end->duration.count() > 0 || job->end->key.attempt > 0;
     std::string line = fmt::format("{}  {}  {}  {}  {}", padded(job->name, name_width), padded(job->stage, stage_width),
                                    padded(mark_and_word(*job->end, report.colour), outcome_width),
-                                   padded(timed ? describe(job->end->duration) : "", time_width), why(*job->end));
+                                   fmt::format("{:>{}}", time_of(*job->end), time_width), why(*job->end));
     if (report.width > 0) line = cut(line, report.width);
     line.erase(line.find_last_not_of(' ') + 1);
     out += line + '\n';
@@ -184,7 +200,7 @@ std::string why(const JobFinished& end) {
   if (text.empty()) text = on_screen(end.reason);
   const bool failed = end.outcome == Outcome::failed || end.outcome == Outcome::broken;
   if (end.allowed && failed) text += text.empty() ? "allowed to fail" : " (allowed to fail)";
-  if (end.key.attempt > 1) text += fmt::format("{}attempt {}", text.empty() ? "" : ", ", end.key.attempt);
+  if (end.key.attempt > 1) text += fmt::format("{}(attempt {})", text.empty() ? "" : " ", end.key.attempt);
   return text;
 }
 

@@ -15,7 +15,7 @@ namespace runner {
 class Tail {
  public:
   static constexpr std::size_t length = 20;
-  void add(std::string_view line);  // as it may be shown
+  void add(std::string_view line);              // as it may be shown
   std::vector<std::string_view> lines() const;  // oldest first
   const std::string& command() const { return command_; }
 
@@ -42,9 +42,9 @@ struct Report {
 
 std::string closing_report(const Report&);
 
-std::string describe(std::chrono::milliseconds);    // "0.4 s", "2 min 05 s", "1 h 02 min"
-std::string describe_bytes(std::uint64_t);          // "3.4 MB"
-std::string why(const JobFinished&);                // "exit code 1", "timed out …"; empty when there is nothing to say
+std::string describe(std::chrono::milliseconds);  // "0.4 s", "2 min 05 s", "1 h 02 min"
+std::string describe_bytes(std::uint64_t);        // "3.4 MB"
+std::string why(const JobFinished&);              // "exit code 1", "timed out …"; empty when there is nothing to say
 std::string mark_and_word(const JobFinished&, bool colour);  // "✓ passed"
 std::string finished_line(const JobFinished&, bool colour);  // "✗ failed in 2.1 s: exit code 1"
 

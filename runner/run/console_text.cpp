@@ -133,7 +133,8 @@ void TextConsole::handle(const RunStarted& e) {
   padding = std::min(padding, widest_padding);
   for (Job& job : jobs_) {
     const std::size_t wide = display_width(job.name);
-    job.prefix = paint(job.name, colour_of(job.name), options_.colour) + std::string(wide < padding ? padding - wide : 0, ' ');
+    job.prefix =
+        paint(job.name, colour_of(job.name), options_.colour) + std::string(wide < padding ? padding - wide : 0, ' ');
   }
   std::string line = fmt::format("{}run {}", time_of_day(), e.run);
   for (const std::string& part : {file_, on_screen(e.ref), short_sha(e.sha), on_screen(e.event)}) {

@@ -6,7 +6,7 @@
 namespace runner {
 namespace {
 
-constexpr std::size_t longest_marker = 512;     // a marker cut by two writes must survive the cutting of its line
+constexpr std::size_t longest_marker = 512;          // a marker cut by two writes must survive the cutting of its line
 constexpr std::size_t roomy = std::size_t{1} << 20;  // what a line may leave allocated behind
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
@@ -120,11 +120,11 @@ void LogLines::squeeze(const Take& take) {
     held_.erase(0, before - rest);
   }
   if (mode_ == Mode::exact) {
-    while (held_.size() > limit_) {
-      give(std::string_view(held_).substr(0, limit_), take);
-      held_.erase(0, limit_);
-      marked_ = true;  // what follows is no line of its own: nothing left is nothing to give
-    }
+    if (held_.size() <= limit_ + longest_marker) return;
+    const std::size_t whole = held_.size() - held_.size() % limit_;
+    give(std::string_view(held_).substr(0, whole), take);
+    held_.erase(0, whole);
+    marked_ = true;  // what follows is no line of its own: nothing left is nothing to give
     return;
   }
   const std::size_t last = held_.find_last_of('\r', held_.size() - std::min<std::size_t>(held_.size(), 2));
@@ -164,7 +164,10 @@ std::string_view LogLines::without_markers(std::string_view line, const Take& ta
 }
 
 void LogLines::give(std::string_view text, const Take& take) {
-  if (mode_ == Mode::exact) return take(text, 0);
+  if (mode_ == Mode::exact) {
+    for (; text.size() > limit_; text.remove_prefix(limit_)) take(text.substr(0, limit_), 0);
+    return take(text, 0);
+  }
   const std::string_view shown = after_returns(text);
   // After a \r among the last bytes nothing is missing.
   const std::uint64_t missing = shown.data() == text.data() ? cut_ : 0;

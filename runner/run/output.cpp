@@ -17,7 +17,9 @@ constexpr std::size_t roomy = std::size_t{8} << 20;
 }  // namespace
 
 Output::Output(Options options)
-    : options_(std::move(options)), progress_(std::chrono::steady_clock::now()), thread_([this] { write_until_stopped(); }) {}
+    : options_(std::move(options)),
+      progress_(std::chrono::steady_clock::now()),
+      thread_([this] { write_until_stopped(); }) {}
 
 Output::~Output() {
   {

@@ -38,7 +38,11 @@ std::size_t escape_sequence(std::string_view text) {
     case '[':
       while (at < text.size() && in(text[at], 0x20, 0x3f)) ++at;
       return at < text.size() && in(text[at], 0x40, 0x7e) ? at + 1 : at;
-    case ']': case 'P': case 'X': case '^': case '_':  // until BEL or ESC backslash
+    case ']':
+    case 'P':
+    case 'X':
+    case '^':
+    case '_':  // until BEL or ESC backslash
       for (; at < text.size(); ++at) {
         if (text[at] == '\a') return at + 1;
         if (text[at] == '\x1b') return at + 1 < text.size() && text[at + 1] == '\\' ? at + 2 : at;
@@ -248,7 +252,8 @@ HiddenCursor::~HiddenCursor() { restore_terminal(); }
 
 void restore_terminal() noexcept {
   const int fd = hidden_on.exchange(-1);
-  if (fd >= 0) [[maybe_unused]] const ssize_t n = ::write(fd, show_cursor.data(), show_cursor.size());
+  if (fd >= 0) [[maybe_unused]]
+    const ssize_t n = ::write(fd, show_cursor.data(), show_cursor.size());
 }
 
 }  // namespace runner
