@@ -14,6 +14,7 @@
 #include <memory>
 #include <stop_token>
 #include <string>
+#include <vector>
 
 #include "executors/executor.h"
 #include "runner/hosts/git.h"
@@ -23,7 +24,9 @@ namespace runner {
 struct SnapshotOptions {
   std::string revision;          // `--ref`: the tree of this commit; empty: the working tree
   bool git = true;               // with a .git
-  std::filesystem::path except;  // never taken (our own state when it is below the project)
+  // Never taken, with all below it; when it is a file, all whose names begin like it (FILE-wal, FILE.chunks …): the
+  // database's path leaves our own state out wherever it is.
+  std::filesystem::path except;
   unsigned threads = 2;
   std::stop_token stop;
 };
@@ -55,7 +58,9 @@ Snapshot make_snapshot(const std::filesystem::path& project_dir, const std::file
 // One made earlier, by its name: for a run that is resumed. GitError when it is gone.
 Snapshot open_snapshot(const std::filesystem::path& root, const std::string& name);
 
-// Removes snapshots nobody uses but the `keep` newest, and what makers that died left. Returns how many went.
-std::size_t prune_snapshots(const std::filesystem::path& root, std::size_t keep);
+// Removes snapshots nobody uses but the `keep` most recently used, and what makers that died left; never those named in
+// `spare` (of unfinished runs: their jobs may go on without a runner). Returns how many went.
+std::size_t prune_snapshots(const std::filesystem::path& root, std::size_t keep,
+                            const std::vector<std::string>& spare = {});
 
 }  // namespace runner

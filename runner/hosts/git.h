@@ -33,10 +33,10 @@ struct GitFacts {
   std::string message, title, description;
   std::string author;                   // "Name <mail>"
   std::string author_name, author_email;
-  std::string timestamp;                // ISO 8601 with the author's offset: 2024-05-01T10:00:00+02:00
+  std::string timestamp;                // ISO 8601, the committer's: 2024-05-01T10:00:00+02:00
   std::string default_branch;           // origin/HEAD, else init.defaultBranch, main or master if there; else the branch
   std::string remote_url;               // origin's (or the only remote's), without user and password
-  std::string server_url;               // https://host[:port] from it; empty when local
+  std::string server_url;               // https://host[:port] from it; empty when there is no remote or a local one
   std::string project_path;             // group/sub/project from the remote, else the directory's name
   std::string project_name;             // its last component
   std::string project_namespace;        // what is before it; may be empty
@@ -71,15 +71,15 @@ std::vector<std::pair<std::string, std::string>> predefined_variables(const GitF
 std::string pipeline_source(std::string_view event);
 
 // Paths below the project that differ between the tree of `base` and the working tree (index and untracked files that
-// git does not ignore included), relative to the project. Empty base: HEAD's first parent. `revision`: compare with
-// that commit's tree in place of the working tree. Absent when there is nothing to compare with (no repository, no
+// git does not ignore included), relative to the project. Empty base: HEAD's first parent. As in GitLab, a base that
+// went another way counts from where the ways parted (the merge base). `revision`: that commit's tree in place of the
+// working tree. Absent when there is nothing to compare with (no repository, no
 // parent); a base that is not there is a GitError.
 std::optional<std::vector<std::string>> changed_paths(const std::filesystem::path& project_dir, std::string_view base,
                                                       std::string_view revision = {});
 
 // The sources, sorted, relative to the project: tracked files and untracked ones that git does not ignore, as they are
-// in the working tree; those of checked-out submodules too. Without a repository: all files. Never `except` or what is
-// below it (our own state).
+// in the working tree; those of checked-out submodules too. Without a repository: all files. `except`: see SnapshotOptions.
 struct SourceList {
   std::vector<std::string> paths;     // files and symlinks
   std::vector<std::string> tracked;   // those of them git tracks
