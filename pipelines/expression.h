@@ -1,9 +1,12 @@
-// The expression language of `rules:if` (docs.gitlab.com/ee/ci/jobs/job_rules, "CI/CD variable expressions").
-//   or   := and ("||" and)*          and := atom ("&&" atom)*
-//   atom := "(" or ")" | operand (("==" | "!=" | "=~" | "!~") operand)?
-//   operand := $NAME | "text" | 'text' | /re2/flags | null
-// A lone operand is true when it is defined and not empty. The right side of =~ may be a variable that holds
-// /re/flags; a right side that is no regular expression means "the left contains it".
+// The expression language of `rules:if` (docs.gitlab.com/ee/ci/jobs/job_rules, "CI/CD variable expressions"; where
+// the page is silent, GitLab's lib/gitlab/ci/pipeline/expression).
+//   or   := and ("||" and)*          and := comparison ("&&" comparison)*
+//   comparison := atom (("==" | "!=" | "=~" | "!~") atom)?
+//   atom := "(" or ")" | $NAME | "text" | 'text' | /re2/flags | null
+// A value alone is true when it is defined and not empty. Strings have no escapes; a regular expression has one, "\/",
+// and the flags i, m, s and U, as RE2 has them. The right side of =~ may be a variable that holds /re/flags; a right
+// side that is no regular expression contains the left side (GitLab: right.scan(left)). An undefined left side of =~
+// is read as empty text.
 #pragma once
 
 #include <cstddef>
@@ -26,11 +29,13 @@ class Expression {
   };
   using Lookup = std::function<std::optional<std::string>(std::string_view name)>;  // absent: the variable is null
 
-  // Compiles once, regular expressions included (RE2).
+  // Compiles once, regular expressions included (RE2). Copies share the compiled form: a caller that meets the same
+  // text thousands of times compiles it once and copies.
   static std::variant<Expression, Error> compile(std::string_view text);
 
   bool evaluate(const Lookup&) const;
   // The text with each variable's value beside it, for `runner plan`: `$CI_COMMIT_BRANCH ("main") == "dev"`.
+  // One line; long values are cut. The lookup hides what must not be shown.
   std::string explain(const Lookup&) const;
   const std::string& text() const { return text_; }
 

@@ -41,33 +41,69 @@ struct PlannedNeed {
   bool artifacts = true;
 };
 
-struct PlannedJob {
-  JobIndex job = 0;            // index into Pipeline::jobs (the same as its index in Plan::jobs)
-  std::uint32_t stage = 0;     // index into Pipeline::stages
-  bool included = false;
-  std::string reason;          // why it is in or out, one line: `rule 2: $CI_COMMIT_BRANCH ("main") == "main"`
-  When when = When::on_success;
-  AllowFailure allow_failure;
-  std::optional<std::chrono::seconds> start_in;
-  // What it waits for. With `dag` only these; else every included job of the earlier stages (not listed: a plan of
-  // 20,000 jobs would have millions of such edges).
-  bool dag = false;
-  std::vector<PlannedNeed> needs;
-  // Whose artifacts it takes, in the order they are laid over each other (later wins). Only jobs that can have any
-  // (artifacts paths, untracked or a dotenv report).
-  std::vector<JobIndex> artifacts_from;
-  VariableSet variables;       // all layers but dotenv; not expanded. Includes the per-job predefined ones (CI_JOB_NAME …)
+// Why a job is in or out. Plan::reason() says it in words.
+enum class Decision : std::uint8_t {
+  no_rules,         // in: has no rules
+  rule,             // in: PlannedJob::rule matched
+  no_rule_matched,  // out
+  never,            // out: PlannedJob::rule matched and says `when: never`, or the job itself does
+  not_asked_for,    // out: Trigger::only names others
+  workflow,         // out: workflow:rules refuse the run
+  only_pre_post,    // out: no job is left but in .pre and .post, which alone do not run
 };
 
+struct PlannedJob {
+  static constexpr std::uint32_t no_rule = 0xFFFF'FFFF;
+
+  JobIndex job = 0;         // index into Pipeline::jobs (the same as its index in Plan::jobs)
+  std::uint32_t stage = 0;  // index into Pipeline::stages
+  bool included = false;
+  Decision decision = Decision::no_rules;
+  std::uint32_t rule = no_rule;  // the rule that decided, index into Job::rules
+  When when = When::on_success;
+  AllowFailure allow_failure;
+  std::optional<std::chrono::seconds> start_in;  // with When::delayed
+  // What it waits for. With `dag` only these (none: it starts at once); else every included job of the earlier stages
+  // (not listed: a plan of 20,000 jobs would have millions of such edges). Included jobs only.
+  bool dag = false;
+  std::vector<PlannedNeed> needs;
+  std::optional<std::vector<JobIndex>> dependencies;  // the included ones of Job::dependencies
+  bool leaves_artifacts = false;                      // it can: has artifacts paths, untracked or a dotenv report
+};
+
+// Holds decisions only. What can be said of a job from them and from the pipeline is made when it is asked for:
+// a plan of 20,000 jobs neither explains nor copies the variables of jobs that nobody looks at. The functions that
+// take a Pipeline want the one that the plan was made of.
 struct Plan {
-  std::vector<PlannedJob> jobs;          // one per Pipeline::jobs, in that order, also those that are out
-  std::vector<Diagnostic> diagnostics;   // undefined needs that rules removed, workflow says no …
-  std::string empty_reason;              // set when no job is left: why, in one line
+  std::vector<PlannedJob> jobs;         // one per Pipeline::jobs, in that order, also those that are out
+  std::vector<Diagnostic> diagnostics;  // see make_plan()
+  std::string empty_reason;             // set when no job is left: why, in one line
+  std::vector<JobIndex> asked_for;      // included jobs named by Trigger::only, and what those name in `needs`: for
+                                        // Progress's started_manually (a manual job that was asked for by name runs)
   std::size_t included_count() const;
+
+  // Why the job is in or out, one line: `rule 2: $CI_COMMIT_BRANCH ("main") == "main"`. Masked values are hidden.
+  std::string reason(const Pipeline&, JobIndex) const;
+
+  // All layers but dotenv; not expanded. Includes the per-job predefined ones (CI_JOB_NAME, CI_ENVIRONMENT_SLUG, …),
+  // but not what only the executor knows (CI_JOB_ID, CI_JOB_IMAGE, CI_PROJECT_DIR, …).
+  VariableSet variables(const Pipeline&, JobIndex) const;
+
+  // Whose artifacts the job takes, in the order they are laid over each other (later wins): by stage, then the file's
+  // order. Only included jobs that can leave any; whether they did is the caller's to see.
+  std::vector<JobIndex> artifacts_from(JobIndex) const;
+
+  // What the functions above work from.
+  VariableSet trigger_variables;    // as the trigger gave them
+  VariableSet shared_variables;     // with the file's top-level and workflow:rules variables laid over
+  std::vector<JobIndex> producers;  // included jobs that can leave artifacts, by stage, then the file's order
 };
 
 // Errors (in Plan::diagnostics): an unknown job in Trigger::only; a need on a job that rules kept out and that is not
 // `optional`. Cycles and undefined names were refused by parse().
+//
+// With Trigger::only, naming a job does not bypass its rules. Without `with_needs` what the named jobs wait for is
+// dropped: they run with what is there. With it, a job without `needs` takes all earlier stages in.
 Plan make_plan(const Pipeline&, const Trigger&, const Facts&);
 
 }  // namespace pipelines

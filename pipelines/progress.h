@@ -2,13 +2,13 @@
 // The scheduler calls next() and finish(); nothing else decides what runs.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string_view>
 #include <vector>
 
-#include "pipelines/pipeline.h"
 #include "pipelines/plan.h"
 
 namespace pipelines {
@@ -16,11 +16,11 @@ namespace pipelines {
 // How a job ended. Stored as numbers: append, never renumber.
 enum class Outcome : std::uint8_t {
   passed = 0,
-  failed = 1,     // the job's own fault: exit code, timeout, out of memory
-  skipped = 2,    // what it waits for went another way
+  failed = 1,   // the job's own fault: exit code, timeout, out of memory
+  skipped = 2,  // what it waits for went another way
   cancelled = 3,
-  broken = 4,     // the world's fault: no image, no engine, disk full
-  manual = 5,     // waits for somebody to start it
+  broken = 4,  // the world's fault: no image, no engine, disk full
+  manual = 5,  // waits for somebody to start it
 };
 std::string_view to_string(Outcome);
 
@@ -33,31 +33,50 @@ struct Ended {
   Outcome outcome = Outcome::skipped;
 };
 
+// GitLab's rules (docs.gitlab.com/ee/ci/yaml, `when` and `needs`; lib/gitlab/ci/status/composite.rb):
+// - a job without needs waits until every job of the earlier stages has ended; a job with needs for those alone;
+// - on_success (delayed, manual): nothing it waited for failed. Allowed failures, skipped and optional manual jobs
+// count
+//   as success for stages; a job with `needs` is skipped when one of them did not run at all;
+// - on_failure: something it waited for failed (for a job with `needs`: and none was skipped); always: whatever they
+//   came to, unless one was cancelled;
+// - broken counts as failed;
+// - manual: ends as Outcome::manual when its turn comes. One that is allowed to fail is optional; any other blocks:
+//   later stages, and whoever needs it, wait. When nothing else can run, what waits ends as skipped and the verdict is
+//   Verdict::waiting (or failed, when something failed besides).
+// A delayed job is returned by next() as soon as its waits are over: the caller lets PlannedJob::start_in pass.
+//
+// Each included job ends exactly once: reported by the caller's finish(), or in what begin(), finish() or cancel()
+// return. A job's cost is its own needs; a stage's barrier costs nothing per pair of jobs.
 class Progress {
  public:
-  // The pipeline and the plan must outlive this object. `started_manually`: manual jobs the user named, which run.
-  Progress(const Pipeline&, const Plan&, std::vector<JobIndex> started_manually = {});
+  // The plan must outlive this object. `started_manually`: manual jobs that run like on_success ones
+  // (Plan::asked_for); others in the list are ignored.
+  explicit Progress(const Plan&, const std::vector<JobIndex>& started_manually = {});
   ~Progress();
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
+  // Jobs that ended before any ran (a first stage's manual jobs, say); call once, first.
+  std::vector<Ended> begin();
+
   // A job that may start now; each is returned once. Order: by stage, then the file's order.
   std::optional<JobIndex> next();
 
-  // Jobs likely to become ready next (what waits only for jobs that run now), best first, at most `limit`: candidates
-  // to be prepared ahead. Does not change anything; a job may be named again and again.
+  // Candidates to be prepared ahead, best first, at most `limit`: what may start now but was not asked for by next(),
+  // then what waits only for jobs that run now and would start if those succeed. Changes nothing; a job may be named
+  // again and again.
   std::vector<JobIndex> likely_next(std::size_t limit) const;
 
-  // Records how a started job ended (`allowed`: its failure is tolerated) and returns what that ended besides:
-  // jobs skipped, jobs that now wait for a person (manual).
+  // Records how a job that next() returned ended (`allowed`: its failure is tolerated) and returns what that ended
+  // besides: jobs skipped, jobs that now wait for a person (manual).
   std::vector<Ended> finish(JobIndex, Outcome, bool allowed);
-  // The same for jobs that ended before any ran; call once, first.
-  std::vector<Ended> begin();
 
-  // Starts no further job: everything not running becomes cancelled. Returned as finish() does.
+  // Starts no further job: everything that has not started becomes cancelled. Returned as finish() does. What runs is
+  // still to be finished.
   std::vector<Ended> cancel();
 
-  bool done() const;      // nothing runs and nothing can start
+  bool done() const;        // nothing runs and nothing can start
   Verdict verdict() const;  // when done(): waiting = stopped before a blocking manual job
 
  private:

@@ -3,10 +3,12 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "pipelines/pipeline.h"
@@ -34,27 +36,38 @@ class VariableSet {
   const std::map<std::string, Entry, std::less<>>& entries() const { return entries_; }
 
   // The set with every value's references replaced by the values of this set, recursively, as GitLab does it:
-  // `$v`, `${v}` and `%v%`; `$$` stays for one `$`; unknown names and cycles (A=$B, B=$A) are left as written;
-  // entries with expand=false are kept literal. Bounded: a value grows to at most 1 MiB.
+  // `$v`, `${v}` and `%v%`; `$$` stays for one `$`; unknown names, the shell's own (`$1`, `$?`) and the references
+  // within a cycle (A=$B, B=$A) are left as written; entries with expand=false, and files, are kept literal.
+  // A reference to a file is left as written too: only the job knows the path. The result's entries are all
+  // expand=false: it is not to be expanded again.
+  // Bounded: a value grows to at most 1 MiB, all of them together by at most 16 MiB; what would grow beyond is left
+  // as written.
   VariableSet expanded() const;
 
   // Replaces references in `text` from this set (already expanded): for image names, artifact paths and the like.
-  // Unknown names become empty (gitlab-runner's os.Expand); `$$` is one `$`.
+  // Unknown names, and the shell's own, become empty (gitlab-runner's os.Expand); `$$` is one `$`; `%v%` is no
+  // reference here.
   std::string expand(std::string_view text) const;
 
  private:
   std::map<std::string, Entry, std::less<>> entries_;
 };
 
+// The same over any source of values: what VariableSet::expand does with find().
+std::string expand(std::string_view text,
+                   const std::function<std::optional<std::string>(std::string_view name)>& lookup);
+
 struct Dotenv {
   std::vector<std::pair<std::string, std::string>> variables;
   std::vector<std::string> warnings;  // "line 3: …": lines that are no KEY=value
 };
 // A `reports:dotenv` or --env-file text: KEY=value lines, `#` comments, blank lines, one pair of surrounding quotes
-// removed, no expansion. At most `limit` bytes are read (GitLab: 5 KiB for reports).
+// removed, no expansion; space around key and value is dropped. Keys are letters, digits and '_'; a later line wins
+// (both are returned, in order). At most `limit` bytes are read, whole lines only (GitLab: 5 KiB for reports).
 Dotenv parse_dotenv(std::string_view text, std::size_t limit);
 
-// CI_COMMIT_REF_SLUG's rule: lower case, everything but a-z0-9 becomes '-', at most 63 bytes, no '-' at the ends.
+// CI_COMMIT_REF_SLUG's rule: lower case, each character but a-z0-9 becomes '-', at most `limit` bytes, then no '-' at
+// the ends.
 std::string slug(std::string_view text, std::size_t limit = 63);
 
 }  // namespace pipelines
