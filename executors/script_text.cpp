@@ -74,7 +74,10 @@ std::string text(const Work& work, const std::vector<std::string>& items, std::s
     if (after && name == "CI_JOB_STATUS") continue;  // the bootstrap knows
     out += "export " + name + "=" + single_quoted(value) + "\n";
   }
-  out += "if (set -o pipefail) 2>/dev/null; then set -o pipefail; fi\nset -o errexit\nset +o noclobber\n";
+  // bash has pipefail: asking in a subshell would cost it a millisecond.
+  out +=
+      "if [ -n \"${BASH_VERSINFO-}\" ] || (set -o pipefail) 2>/dev/null; then set -o pipefail; fi\nset -o errexit\nset "
+      "+o noclobber\n";
   if (!project_dir.empty()) out += "cd " + single_quoted(project_dir) + "\n";
   if (work.debug_trace) out += "set -o xtrace\n";
   for (const std::string& whole : items) {
