@@ -1,0 +1,64 @@
+// `runner completion`, and the hidden commands that the program calls itself by.
+#include <CLI/CLI.hpp>
+#include <fmt/core.h>
+
+#include <iostream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "executors/make.h"
+#include "runner/cli/commands.h"
+#include "runner/cli/completion.h"
+#include "runner/cli/load.h"
+
+namespace runner {
+namespace {
+
+// The names of a file's jobs, one a line, for completion: silent when there is no usable file.
+int job_names(const std::vector<std::string>& words) {
+  try {
+    const Words found = find_pipeline(words, {});
+    const std::string text = read_pipeline_text(found.file);
+    const pipelines::Parsed parsed = pipelines::parse(text, found.file.name);
+    for (const auto& job : parsed.pipeline.jobs) std::cout << job.name << '\n';
+  } catch (const UsageError&) {
+    return exit_code::usage;
+  }
+  return exit_code::passed;
+}
+
+}  // namespace
+
+void add_upkeep(CLI::App& app, CommandLine& line) {
+  auto shell = std::make_shared<std::string>();
+  CLI::App* completion = app.add_subcommand("completion",
+                                            "Prints a completion script.\n"
+                                            "\n"
+                                            "Examples:\n"
+                                            "  source <(runner completion bash)\n"
+                                            "  runner completion zsh > \"${fpath[1]}/_runner\"\n"
+                                            "  runner completion fish > ~/.config/fish/completions/runner.fish");
+  completion->add_option("shell", *shell, "bash, zsh or fish")
+      ->required()
+      ->check(CLI::IsMember({"bash", "zsh", "fish"}))
+      ->type_name("SHELL");
+  completion->callback([&app, &line, shell] {
+    line.chosen = [&app, shell] {
+      std::cout << completion_script(app, *shell);
+      return exit_code::passed;
+    };
+  });
+
+  auto words = std::make_shared<std::vector<std::string>>();
+  CLI::App* jobs = app.add_subcommand("__jobs", "")->group("");
+  jobs->add_option("file", *words);
+  jobs->callback([&line, words] { line.chosen = [words] { return job_names(*words); }; });
+
+  auto directory = std::make_shared<std::string>();
+  CLI::App* supervise = app.add_subcommand("__supervise", "")->group("");
+  supervise->add_option("directory", *directory)->required();
+  supervise->callback([&line, directory] { line.chosen = [directory] { return executors::supervise_main(*directory); }; });
+}
+
+}  // namespace runner
