@@ -62,11 +62,11 @@ std::vector<std::string> shell_places(const ImageInfo& image) {
 
 ImageInfo Images::get(const std::string& reference, const std::string& platform, const std::vector<PullPolicy>& asked,
                       const std::string& what, Notices& notices, std::stop_token stop) {
-  const std::vector<PullPolicy>& policies = !asked.empty() ? asked : settings_.pull_policy;
-  const std::vector<PullPolicy> fallback = {PullPolicy::if_not_present};
+  std::vector<PullPolicy> policies = !asked.empty() ? asked : settings_.pull_policy;
+  if (policies.empty()) policies = {PullPolicy::if_not_present};
   std::string tried;
   std::string hint;
-  for (const PullPolicy policy : policies.empty() ? fallback : policies) {
+  for (const PullPolicy policy : policies) {
     try {
       if (policy != PullPolicy::always) {
         std::optional<ImageInfo> local = engine_.inspect_image(reference);
@@ -84,6 +84,8 @@ ImageInfo Images::get(const std::string& reference, const std::string& platform,
       if (error.reason != "image_pull_failure") throw;  // no engine, cancelled: no policy can help
       tried += (tried.empty() ? "" : "; ") + std::string(to_string(policy)) + ": " + error.what();
       if (!error.hint.empty()) hint = error.hint;
+      if (policy != policies.back())
+        notices.warning("image " + reference + ", policy " + std::string(to_string(policy)) + ": " + error.what());
     }
   }
   throw WorldError("image_pull_failure", what + ": no image " + reference + " (" + tried + ")", hint);
