@@ -78,6 +78,7 @@ std::vector<std::string> supervisor_environment(const Environment& extra, const 
   }
   for (const auto& [name, value] : extra) all.push_back(name + "=" + value);
   all.push_back(marker);
+  all.push_back("RUNNER_SUPERVISED_BY=" + std::to_string(::getpid()));
   return all;
 }
 

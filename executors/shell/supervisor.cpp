@@ -47,7 +47,7 @@ bool in_path(const std::string& program) {
 
 class Supervisor {
  public:
-  explicit Supervisor(const std::filesystem::path& job) : path_(job / ".job"), parent_(::getppid()) {}
+  explicit Supervisor(const std::filesystem::path& job) : path_(job / ".job"), parent_(runner()) {}
 
   int run() {
     if (!set_up() || !wait_for_go()) return 1;
@@ -63,6 +63,14 @@ class Supervisor {
   }
 
  private:
+  // It may have died before we were there to ask for our parent, so it says who it is.
+  static pid_t runner() {
+    const char* told = ::getenv("RUNNER_SUPERVISED_BY");
+    const pid_t pid = told != nullptr ? static_cast<pid_t>(std::atol(told)) : ::getppid();
+    ::unsetenv("RUNNER_SUPERVISED_BY");
+    return pid;
+  }
+
   bool set_up() {
     ::setsid();
     ::prctl(PR_SET_CHILD_SUBREAPER, 1);

@@ -15,7 +15,6 @@
 #include <fstream>
 #include <functional>
 #include <mutex>
-#include <regex>
 #include <sstream>
 #include <string>
 #include <string_view>
@@ -89,9 +88,20 @@ class KeptNotices : public Notices {
   std::vector<std::string> warnings;
 };
 
-// The stream with every time of day replaced by T and ESC[0K by nothing.
-inline std::string timeless(const std::string& stream) {
-  return std::regex_replace(stream, std::regex("(section_(?:start|end)):[0-9]{10}:([a-z_]+)\r\x1b\\[0K"), "<$1 $2>");
+// The stream with its section markers as "<section_start NAME>": no times.
+inline std::string timeless(std::string stream) {
+  for (const std::string_view edge : {"start", "end"}) {
+    const std::string head = "section_" + std::string(edge) + ":";
+    constexpr std::string_view kTail = "\r\x1b[0K";
+    for (std::size_t at = 0; (at = stream.find(head, at)) != std::string::npos;) {
+      const auto tail = stream.find(kTail, at);
+      const auto name = at + head.size() + 11;  // ten digits and a colon
+      if (tail == std::string::npos || tail < name) break;
+      stream.replace(at, tail + kTail.size() - at,
+                     "<section_" + std::string(edge) + " " + stream.substr(name, tail - name) + ">");
+    }
+  }
+  return stream;
 }
 
 // What a program prints; for set-up only.

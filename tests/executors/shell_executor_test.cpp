@@ -262,9 +262,16 @@ TEST_F(ShellExecutorTest, ArtifactsFailureOfAFailedScriptIsAWarning) {
 // A runner in another process, whose sink is a file; killed at any moment.
 class Crash : public ShellExecutorTest {
  protected:
+  // Without the executor's thread: a child of a process with threads may not make any.
+  pid_t fork_alone() {
+    executor_.reset();
+    const pid_t pid = ::fork();
+    if (pid != 0) executor_ = make_shell_executor(settings());
+    return pid;
+  }
   pid_t start_runner(std::vector<std::string> script) {
     work_.script = std::move(script);
-    const pid_t pid = ::fork();
+    const pid_t pid = fork_alone();
     if (pid != 0) return pid;
     struct ToFile : LogSink {
       explicit ToFile(const fs::path& path) : fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600)) {}
@@ -333,7 +340,7 @@ TEST_F(Crash, AnAdoptedJobCanBeStopped) {
 }
 
 TEST_F(Crash, APreparedJobGoesWithItsRunner) {
-  const pid_t runner = ::fork();
+  const pid_t runner = fork_alone();
   if (runner == 0) {
     auto executor = make_shell_executor(settings());
     auto execution = executor->prepare(spec_, notices_, {});
