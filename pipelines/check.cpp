@@ -3,8 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
+#include <string>
 #include <string_view>
 #include <unordered_map>
 #include <utility>
@@ -57,22 +60,28 @@ class Checker {
     if (draft_.stages_spoilt || draft_.incomplete) {
       return std::nullopt;
     }
-    std::vector<std::string_view> known(pipeline_.stages.begin(), pipeline_.stages.end());
     if (job.stage_mark.line != 0) {
-      findings_.error(job.stage_mark, fmt::format("job \"{}\" is in the stage \"{}\", which is not defined", job.name, job.stage),
+      const std::vector<std::string_view> known =
+          findings_.suggests() ? std::vector<std::string_view>(pipeline_.stages.begin(), pipeline_.stages.end())
+                               : std::vector<std::string_view>();
+      findings_.error(job.stage_mark,
+                      fmt::format("job \"{}\" is in the stage \"{}\", which is not defined", job.name, job.stage),
                       did_you_mean(findings_.suggest(job.stage, known), stages_hint()));
     } else if (!drafts_[i].spoilt) {
-      findings_.error(job.mark, fmt::format("job \"{}\" has no `stage`, and there is no stage \"{}\", the default", job.name, job.stage),
-                      stages_hint());
+      findings_.error(
+          job.mark,
+          fmt::format("job \"{}\" has no `stage`, and there is no stage \"{}\", the default", job.name, job.stage),
+          stages_hint());
     }
     return std::nullopt;
   }
 
   std::string stages_hint() const {
     constexpr std::size_t shown = 12;
-    std::vector<std::string_view> names(pipeline_.stages.begin(), pipeline_.stages.end());
-    const bool more = names.size() > shown;
-    names.resize(std::min(names.size(), shown));
+    const bool more = pipeline_.stages.size() > shown;
+    const std::vector<std::string_view> names(
+        pipeline_.stages.begin(),
+        pipeline_.stages.begin() + static_cast<std::ptrdiff_t>(std::min(pipeline_.stages.size(), shown)));
     return fmt::format("the stages are {}{}", more ? fmt::format("{}", fmt::join(names, ", ")) : list_words(names),
                        more ? ", …" : "");
   }
@@ -80,11 +89,13 @@ class Checker {
   void check_name(const Job& job) {
     static constexpr std::string_view reserved[] = {"true", "false", "nil", "pages:deploy"};
     if (std::ranges::find(reserved, job.name) != std::end(reserved)) {
-      findings_.error(job.mark, fmt::format("\"{}\" cannot be a job's name: GitLab reserves it", job.name), "rename the job");
+      findings_.error(job.mark, fmt::format("\"{}\" cannot be a job's name: GitLab reserves it", job.name),
+                      "rename the job");
     } else if (job.name.empty()) {
       findings_.error(job.mark, "a job's name cannot be empty", "name the job");
     } else if (job.name.size() > longest_name) {
-      findings_.error(job.mark, fmt::format("the job's name has {} bytes; at most {} are allowed", job.name.size(), longest_name));
+      findings_.error(
+          job.mark, fmt::format("the job's name has {} bytes; at most {} are allowed", job.name.size(), longest_name));
     }
   }
 
@@ -94,7 +105,8 @@ class Checker {
     }
     if (draft.has_script) {
       const Yaml key = draft.body.find_key("script");
-      findings_.error(key.mark(), fmt::format("`script` of job \"{}\" is empty", job.name), "for example `script: make`");
+      findings_.error(key.mark(), fmt::format("`script` of job \"{}\" is empty", job.name),
+                      "for example `script: make`");
     } else {
       findings_.error(job.mark, fmt::format("job \"{}\" has no `script`", job.name),
                       "add `script: make`, or hide it with a name that begins with a dot");
@@ -103,33 +115,38 @@ class Checker {
 
   void check_delay(const Job& job, const JobDraft& draft) {
     if (job.when == When::delayed && !draft.start_in && !draft.spoilt) {
-      findings_.error(draft.body.find("when").mark(), fmt::format("job \"{}\" has `when: delayed` without `start_in`", job.name),
+      findings_.error(draft.body.find("when").mark(),
+                      fmt::format("job \"{}\" has `when: delayed` without `start_in`", job.name),
                       "add `start_in: 30 minutes`");
     }
     if (!draft.start_in) {
       return;
     }
     if (job.rules) {
-      findings_.error(draft.body.find_key("start_in").mark(), fmt::format("job \"{}\" has both `start_in` and `rules`", job.name),
-                      "write `when: delayed` and `start_in` in the rule");
-    } else if (const Yaml when = draft.body.find("when"); job.when != When::delayed && (!when || when.text() == "on_success")) {
       findings_.error(draft.body.find_key("start_in").mark(),
-                      fmt::format("job \"{}\" has `start_in` without `when: delayed`", job.name), "add `when: delayed`");
+                      fmt::format("job \"{}\" has both `start_in` and `rules`", job.name),
+                      "write `when: delayed` and `start_in` in the rule");
+    } else if (const Yaml when = draft.body.find("when");
+               job.when != When::delayed && (!when || when.text() == "on_success")) {
+      findings_.error(draft.body.find_key("start_in").mark(),
+                      fmt::format("job \"{}\" has `start_in` without `when: delayed`", job.name),
+                      "add `when: delayed`");
     }
   }
 
-  // The named job; reports it when there is none.
-  std::optional<std::uint32_t> find_job(Mark mark, const std::string& message_head, std::string_view name) {
+  // The named job. Reports when there is none: `SAYS "name", which is not defined`.
+  template <class Says>
+  std::optional<std::uint32_t> find_job(Mark mark, std::string_view name, const Says& says) {
     if (const auto found = jobs_.find(name); found != jobs_.end()) {
       return found->second;
     }
-    if (draft_.incomplete) {
+    if (draft_.incomplete || std::ranges::find(draft_.unfit, name) != draft_.unfit.end()) {
       return std::nullopt;
     }
     std::string hint;
     if (name.starts_with('.')) {
       hint = "a hidden job does not run";
-    } else {
+    } else if (findings_.suggests()) {
       std::vector<std::string_view> known;
       known.reserve(pipeline_.jobs.size());
       for (const Job& job : pipeline_.jobs) {
@@ -137,7 +154,7 @@ class Checker {
       }
       hint = did_you_mean(findings_.suggest(name, known));
     }
-    findings_.error(mark, fmt::format("{} \"{}\", which is not defined", message_head, name), std::move(hint));
+    findings_.error(mark, fmt::format("{} \"{}\", which is not defined", says(), name), std::move(hint));
     return std::nullopt;
   }
 
@@ -160,8 +177,8 @@ class Checker {
   void check_needs(std::size_t i, const std::vector<Need>& needs) {
     const Job& job = pipeline_.jobs[i];
     if (needs.size() > most_needs) {
-      findings_.error(needs[most_needs].mark,
-                      fmt::format("job \"{}\" needs {} jobs; at most {} are allowed", job.name, needs.size(), most_needs));
+      findings_.error(needs[most_needs].mark, fmt::format("job \"{}\" needs {} jobs; at most {} are allowed", job.name,
+                                                          needs.size(), most_needs));
       return;
     }
     for (const Need& need : needs) {
@@ -172,9 +189,11 @@ class Checker {
       if (need.optional && !jobs_.contains(need.job)) {
         continue;
       }
-      const std::optional<std::uint32_t> other = find_job(need.mark, fmt::format("job \"{}\" needs", job.name), need.job);
+      const std::optional<std::uint32_t> other =
+          find_job(need.mark, need.job, [&] { return fmt::format("job \"{}\" needs", job.name); });
       if (other && is_later(i, *other)) {
-        findings_.error(need.mark, fmt::format("job \"{}\" needs \"{}\", which is in a later stage", job.name, need.job),
+        findings_.error(need.mark,
+                        fmt::format("job \"{}\" needs \"{}\", which is in a later stage", job.name, need.job),
                         fmt::format("\"{}\" is in \"{}\", \"{}\" in \"{}\"", job.name, job.stage, need.job,
                                     pipeline_.jobs[*other].stage),
                         {pipeline_.jobs[*other].mark});
@@ -192,16 +211,20 @@ class Checker {
       const Mark mark = list.item(d).mark();
       const std::string_view name = list.item(d).text();
       const std::optional<std::uint32_t> other =
-          find_job(mark, fmt::format("`dependencies` of job \"{}\" names", job.name), name);
+          find_job(mark, name, [&] { return fmt::format("`dependencies` of job \"{}\" names", job.name); });
       if (!other) {
         continue;
       }
       if (*other == i || is_later(i, *other)) {
-        findings_.error(mark, fmt::format("`dependencies` of job \"{}\" names \"{}\", which does not run before it", job.name, name),
-                        "artifacts come from jobs of earlier stages", {pipeline_.jobs[*other].mark});
-      } else if (job.needs && !job.needs->empty() && std::ranges::find(*job.needs, name, &Need::job) == job.needs->end()) {
-        findings_.error(mark, fmt::format("`dependencies` of job \"{}\" names \"{}\", which is not in its `needs`", job.name, name),
-                        "with `needs`, artifacts come only from the jobs in it");
+        findings_.error(
+            mark,
+            fmt::format("`dependencies` of job \"{}\" names \"{}\", which does not run before it", job.name, name),
+            "artifacts come from jobs of earlier stages", {pipeline_.jobs[*other].mark});
+      } else if (job.needs && !job.needs->empty() &&
+                 std::ranges::find(*job.needs, name, &Need::job) == job.needs->end()) {
+        findings_.error(
+            mark, fmt::format("`dependencies` of job \"{}\" names \"{}\", which is not in its `needs`", job.name, name),
+            "with `needs`, artifacts come only from the jobs in it");
       }
     }
   }
@@ -212,8 +235,8 @@ class Checker {
     }
     const Yaml environment = draft.body.find("environment");
     const Yaml on_stop = environment ? environment.find("on_stop") : Yaml();
-    find_job(on_stop ? on_stop.mark() : job.mark, fmt::format("`environment:on_stop` of job \"{}\" names", job.name),
-             job.environment->on_stop);
+    find_job(on_stop ? on_stop.mark() : job.mark, job.environment->on_stop,
+             [&] { return fmt::format("`environment:on_stop` of job \"{}\" names", job.name); });
   }
 
   // Depth first without recursion; a circle is named once, and jobs of a circle already named end the search.
@@ -250,18 +273,13 @@ class Checker {
           path.push_back({other});
         } else if (states[other] == State::open) {
           const auto begin = std::ranges::find(path, other, &Visit::job);
-          std::string circle;
-          std::vector<Mark> places;
+          std::vector<CircleMember> members;
           for (auto at = begin; at != path.end(); ++at) {
             const Job& member = pipeline_.jobs[at->job];
-            circle += fmt::format("{} -> ", member.name);
-            places.push_back((*member.needs)[at->next_need - 1].mark);
+            members.push_back({member.name, (*member.needs)[at->next_need - 1].mark});
             states[at->job] = State::named;
           }
-          const Mark mark = places.front();
-          places.erase(places.begin());
-          findings_.error(mark, fmt::format("jobs need each other in a circle: {}{}", circle, pipeline_.jobs[other].name),
-                          "remove one of these needs", std::move(places));
+          findings_.circle("jobs need each other in a circle", members, "remove one of these needs");
         }
       }
     }
@@ -272,14 +290,17 @@ class Checker {
       return;
     }
     if (pipeline_.jobs.empty()) {
-      findings_.error({}, "the pipeline has no job that runs", "jobs whose names begin with a dot are hidden; add one without");
+      findings_.error({}, "the pipeline has no job that runs",
+                      "jobs whose names begin with a dot are hidden; add one without");
       return;
     }
-    const bool only_edges = std::ranges::all_of(
-        pipeline_.jobs, [](const Job& job) { return job.stage == ".pre" || job.stage == ".post"; });
+    // No mistake to GitLab, which makes no pipeline then.
+    const bool only_edges =
+        std::ranges::all_of(pipeline_.jobs, [](const Job& job) { return job.stage == ".pre" || job.stage == ".post"; });
     if (only_edges) {
-      findings_.error(pipeline_.jobs.front().mark, "all jobs are in the stages .pre and .post, so the pipeline would not run",
-                      "put at least one job into another stage");
+      findings_.warning(pipeline_.jobs.front().mark,
+                        "all jobs are in the stages .pre and .post, so the pipeline does not run",
+                        "put at least one job into another stage");
     }
   }
 
@@ -294,7 +315,8 @@ class Checker {
 
 }  // namespace
 
-void check(const Pipeline& pipeline, const std::vector<JobDraft>& drafts, const PipelineDraft& draft, Findings& findings) {
+void check(const Pipeline& pipeline, const std::vector<JobDraft>& drafts, const PipelineDraft& draft,
+           Findings& findings) {
   Checker(pipeline, drafts, draft, findings).run();
 }
 

@@ -92,7 +92,8 @@ Shown show(std::string_view text) {
   }
   if (byte < 0x20 || byte == 0x7F) {
     // Unicode's control pictures, as `cat -v` would be ambiguous.
-    const std::string picture = byte == 0x7F ? "\xE2\x90\xA1" : std::string("\xE2\x90") + static_cast<char>(0x80 + byte);
+    const std::string picture =
+        byte == 0x7F ? "\xE2\x90\xA1" : std::string("\xE2\x90") + static_cast<char>(0x80 + byte);
     return {picture, 1, 1};
   }
   const std::size_t length = utf8_length(text);

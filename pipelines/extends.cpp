@@ -105,7 +105,7 @@ bool Extends::add_base(std::uint32_t entry, Yaml base) {
   if (found == by_name_.end()) {
     if (!incomplete_) {
       std::vector<std::string_view> known;
-      for (std::size_t i = 0; i < root_.size(); ++i) {
+      for (std::size_t i = 0; findings_.suggests() && i < root_.size(); ++i) {
         if (root_.value(i).is_mapping()) {
           known.push_back(name(i));
         }
@@ -128,17 +128,11 @@ bool Extends::add_base(std::uint32_t entry, Yaml base) {
 
 void Extends::report_circle(const std::vector<Visit>& path, std::uint32_t entry) {
   const auto begin = std::ranges::find(path, entry, &Visit::entry);
-  std::string circle;
-  std::vector<Mark> others;
+  std::vector<CircleMember> members;
   for (auto visit = begin; visit != path.end(); ++visit) {
-    circle += fmt::format("{} -> ", name(visit->entry));
-    if (visit != begin) {
-      others.push_back(root_.value(visit->entry).find("extends").mark());
-    }
+    members.push_back({name(visit->entry), root_.value(visit->entry).find("extends").mark()});
   }
-  findings_.error(root_.value(entry).find("extends").mark(),
-                  fmt::format("`extends` goes in a circle: {}{}", circle, name(entry)),
-                  "take one of them out of the circle", std::move(others));
+  findings_.circle("`extends` goes in a circle", members, "take one of them out of the circle");
 }
 
 std::optional<Yaml> Extends::resolve(std::uint32_t index) {

@@ -21,6 +21,23 @@ void Findings::warning_once(Mark mark, std::string message, std::string hint) {
   add({Severity::warning, mark, std::move(message), std::move(hint), {}}, false);
 }
 
+void Findings::circle(std::string_view message, const std::vector<CircleMember>& members, std::string hint) {
+  constexpr std::size_t shown = 100;
+  std::string names;
+  std::vector<Mark> others;
+  for (std::size_t i = 0; i < std::min(members.size(), shown); ++i) {
+    names += fmt::format("{} -> ", members[i].name);
+    if (i > 0) {
+      others.push_back(members[i].mark);
+    }
+  }
+  if (members.size() > shown) {
+    names += fmt::format("({} more) -> ", members.size() - shown);
+  }
+  error(members.front().mark, fmt::format("{}: {}{}", message, names, members.front().name), std::move(hint),
+        std::move(others));
+}
+
 void Findings::add(Diagnostic diagnostic, bool place_matters) {
   std::string identity = diagnostic.message;
   if (place_matters) {
@@ -39,8 +56,7 @@ void Findings::add(Diagnostic diagnostic, bool place_matters) {
 }
 
 std::string_view Findings::suggest(std::string_view word, const std::vector<std::string_view>& candidates) {
-  constexpr std::size_t enough = 50;
-  return ++suggestions_ > enough ? std::string_view() : nearest(word, candidates);
+  return ++suggestions_ > most_suggestions ? std::string_view() : nearest(word, candidates);
 }
 
 std::vector<Diagnostic> Findings::take() {
@@ -50,8 +66,11 @@ std::vector<Diagnostic> Findings::take() {
   if (hidden_ > 0) {
     // An error if any error is among the hidden: what stands above may be warnings only.
     const bool errors_shown = has_errors(found_);
-    found_.push_back({errors_ > 0 && !errors_shown ? Severity::error : Severity::warning, found_.back().mark,
-                      fmt::format("{} further messages are not shown", hidden_), "mend the first ones", {}});
+    found_.push_back({errors_ > 0 && !errors_shown ? Severity::error : Severity::warning,
+                      found_.back().mark,
+                      fmt::format("{} further messages are not shown", hidden_),
+                      "mend the first ones",
+                      {}});
   }
   return std::exchange(found_, {});
 }

@@ -180,7 +180,8 @@ constexpr JobKeyword job_table[] = {
     {{"environment", of_job<&Job::environment>}},
     {{"resource_group", of_job<&Job::resource_group>}},
     {{"start_in", read_start_in_field}},
-    {{"coverage", [](Reader& r, const Key& k, Yaml y, JobDraft& d) { return read_coverage(r, k, y, d.job->coverage); }}},
+    {{"coverage",
+      [](Reader& r, const Key& k, Yaml y, JobDraft& d) { return read_coverage(r, k, y, d.job->coverage); }}},
     {{"inherit", read_inherit}},
     // GitLab's, not carried out yet.
     {{"only", nullptr, Support::refused, "use `rules`"}},
@@ -220,7 +221,7 @@ std::size_t find_job_keyword(std::string_view name) {
 
 void read_job_keyword(Reader& reader, std::size_t keyword, Yaml key, Yaml value, JobDraft& draft) {
   const Field<JobDraft>& field = job_table[keyword].field;
-  const Key name{{}, field.name};
+  const Key name{nullptr, field.name};
   if (field.support == Support::done) {
     field.read(reader, name, value, draft);
   } else if (!reader.not_done(name, key, field.support, field.note)) {
@@ -303,10 +304,8 @@ bool read_deprecated(Reader&, const Key&, Yaml, PipelineDraft&) { return true; }
 
 constexpr Field<PipelineDraft> global_table[] = {
     {"stages", read_stages},
-    {"variables",
-     [](Reader& r, const Key& k, Yaml y, PipelineDraft& d) {
-       return read_global_variables(r, k, y, d.pipeline->variables);
-     }},
+    {"variables", [](Reader& r, const Key& k, Yaml y,
+                     PipelineDraft& d) { return read_global_variables(r, k, y, d.pipeline->variables); }},
     {"default", read_default},
     {"workflow", [](Reader& r, const Key& k, Yaml y, PipelineDraft& d) { return read(r, k, y, d.pipeline->workflow); }},
     {"image", read_deprecated},
@@ -383,10 +382,10 @@ void read_globals(Reader& reader, Yaml root, PipelineDraft& draft) {
       if (deprecated) {
         add_default(reader, find_job_keyword(key.text()), key, value, draft);
       } else if (row->support != Support::done) {
-        reader.not_done({{}, row->name}, key, row->support, row->note);
+        reader.not_done({nullptr, row->name}, key, row->support, row->note);
         draft.incomplete = true;
       } else if (!value.is_null()) {
-        row->read(reader, {{}, row->name}, value, draft);
+        row->read(reader, {nullptr, row->name}, value, draft);
       }
     }
   }

@@ -54,8 +54,9 @@ struct PipelineDraft {
   Pipeline* pipeline = nullptr;
   std::vector<DefaultEntry> defaults;
   bool has_stages = false;
-  bool stages_spoilt = false;  // which there are is not known
-  bool incomplete = false;  // `include`: what is not defined here may be defined there
+  bool stages_spoilt = false;           // which there are is not known
+  std::vector<std::string_view> unfit;  // entries that were to be jobs and could not be read; reported
+  bool incomplete = false;              // `include`: what is not defined here may be defined there
 };
 
 std::span<const Field<PipelineDraft>> global_keywords();

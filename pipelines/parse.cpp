@@ -104,8 +104,12 @@ class PipelineParser {
     drafts_.reserve(root_.size());
     for (std::uint32_t i = 0; i < root_.size(); ++i) {
       const Yaml key = root_.key(i);
-      if (!key.text().starts_with('.') && !is_global(key.text()) && is_job(findings_, key, root_.value(i)) &&
-          !read_one(key, extends.resolve(i))) {
+      if (key.text().starts_with('.') || is_global(key.text())) {
+        continue;
+      }
+      if (!is_job(findings_, key, root_.value(i))) {
+        draft_.unfit.push_back(key.text());
+      } else if (!read_one(key, extends.resolve(i))) {
         break;
       }
     }
@@ -123,13 +127,14 @@ class PipelineParser {
       return true;
     }
     draft.body = *body;
-    if (!reader_.charge(*body)) {
-      return false;
-    }
+    bool affordable = reader_.charge(*body);
     for (const DefaultEntry& entry : draft_.defaults) {
-      if (!reader_.charge(entry.value)) {
-        return false;
-      }
+      affordable = affordable && reader_.charge(entry.value);
+    }
+    if (!affordable) {
+      draft.spoilt = true;
+      draft_.incomplete = true;
+      return false;
     }
     read_job(reader_, draft_.defaults, draft);
     return true;
@@ -164,7 +169,8 @@ Parsed parse(std::string_view text, std::string_view name) {
     if (root->is_mapping()) {
       PipelineParser(tree, *root, parsed.pipeline, findings).run();
     } else {
-      findings.error(root->mark(), fmt::format("a pipeline must be a mapping of keywords and jobs, not {}", describe(*root)),
+      findings.error(root->mark(),
+                     fmt::format("a pipeline must be a mapping of keywords and jobs, not {}", describe(*root)),
                      "for example `build: { script: make }`");
     }
   }

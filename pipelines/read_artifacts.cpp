@@ -1,8 +1,8 @@
 // `artifacts` (docs.gitlab.com/ee/ci/yaml/#artifacts, /artifactsreports).
 #include <fmt/format.h>
 
-#include <array>
 #include <algorithm>
+#include <array>
 
 #include "pipelines/reader.h"
 
@@ -17,10 +17,32 @@ constexpr Word<ArtifactsWhen> when_words[] = {
 
 // Reports are files for GitLab's merge request pages; all are kept, dotenv and junit mean something here too.
 constexpr std::string_view report_kinds[] = {
-    "accessibility", "annotations", "api_fuzzing", "browser_performance", "codequality", "container_scanning",
-    "coverage_fuzzing", "coverage_report", "cyclonedx", "dast", "dependency_scanning", "dotenv", "junit",
-    "license_scanning", "load_performance", "lsif", "metrics", "performance", "repository_xray", "requirements",
-    "requirements_v2", "sarif", "sast", "scip", "secret_detection", "terraform",
+    "accessibility",
+    "annotations",
+    "api_fuzzing",
+    "browser_performance",
+    "codequality",
+    "container_scanning",
+    "coverage_fuzzing",
+    "coverage_report",
+    "cyclonedx",
+    "dast",
+    "dependency_scanning",
+    "dotenv",
+    "junit",
+    "license_scanning",
+    "load_performance",
+    "lsif",
+    "metrics",
+    "performance",
+    "repository_xray",
+    "requirements",
+    "requirements_v2",
+    "sarif",
+    "sast",
+    "scip",
+    "secret_detection",
+    "terraform",
 };
 
 struct CoverageReport {
@@ -35,7 +57,8 @@ constexpr Field<CoverageReport> coverage_report_fields[] = {
 
 bool read_reports(Reader& reader, const Key& key, Yaml yaml, Artifacts& out) {
   if (!yaml.is_mapping()) {
-    return reader.mistyped(key, yaml, "a mapping of report kinds to paths", "for example `reports: { junit: report.xml }`");
+    return reader.mistyped(key, yaml, "a mapping of report kinds to paths",
+                           "for example `reports: { junit: report.xml }`");
   }
   out.reports.clear();
   bool good = true;
@@ -52,7 +75,7 @@ bool read_reports(Reader& reader, const Key& key, Yaml yaml, Artifacts& out) {
     }
     Report& report = out.reports.emplace_back();
     report.kind = kind;
-    const Key name{"artifacts:reports", kind};
+    const Key name{&key, kind};
     if (kind == "coverage_report") {
       CoverageReport coverage;
       good = reader.fields(name, value, coverage_report_fields, coverage) && good;

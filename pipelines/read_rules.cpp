@@ -6,7 +6,7 @@
 namespace pipelines {
 namespace {
 
-constexpr int deepest_rules = 10;         // GitLab's MAX_NESTING_LEVEL
+constexpr int deepest_rules = 10;          // GitLab's MAX_NESTING_LEVEL
 constexpr std::size_t most_patterns = 50;  // GitLab's limit for `changes` and `exists`
 
 constexpr Word<When> rule_when[] = {
@@ -48,7 +48,8 @@ bool read_patterns(Reader& reader, const Key& key, Yaml yaml, std::span<const Fi
     good = false;
   }
   if (good && out.paths->size() > most_patterns) {
-    return reader.wrong(key, yaml, fmt::format("has {} patterns; at most {} are allowed", out.paths->size(), most_patterns));
+    return reader.wrong(key, yaml,
+                        fmt::format("has {} patterns; at most {} are allowed", out.paths->size(), most_patterns));
   }
   return good;
 }
@@ -120,7 +121,8 @@ bool read_list(Reader& reader, const Key& key, Yaml list, std::span<const Field<
     if (item.is_sequence()) {
       good = depth < deepest_rules
                  ? read_list(reader, key, item, table, depth + 1, out) && good
-                 : reader.wrong(key, item, fmt::format("is nested too deeply: at most {} lists in each other", deepest_rules));
+                 : reader.wrong(key, item,
+                                fmt::format("is nested too deeply: at most {} lists in each other", deepest_rules));
       continue;
     }
     if (!item.is_mapping() || item.size() == 0) {
@@ -136,7 +138,8 @@ bool read_list(Reader& reader, const Key& key, Yaml list, std::span<const Field<
     good = reader.fields(key, item, table, rule) && good;
     const Yaml start_in = item.find_key("start_in");
     if (rule.when == When::delayed && !start_in) {
-      good = reader.wrong(key, item.find("when"), "has `when: delayed` without `start_in`", "add `start_in: 30 minutes`");
+      good =
+          reader.wrong(key, item.find("when"), "has `when: delayed` without `start_in`", "add `start_in: 30 minutes`");
     } else if (rule.when != When::delayed && start_in && (rule.when || !item.find_key("when"))) {
       good = reader.wrong(key, start_in, "has `start_in` without `when: delayed`", "add `when: delayed`");
     }

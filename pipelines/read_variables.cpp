@@ -35,9 +35,7 @@ bool read_value_field(Reader& reader, const Key& key, Yaml yaml, Variable& out) 
 }
 
 constexpr Field<Variable> job_fields[] = {
-    {"value", read_value_field},
-    {"expand", member<&Variable::expand>},
-    {"masked", member<&Variable::masked>},  // ours
+    {"value", read_value_field}, {"expand", member<&Variable::expand>}, {"masked", member<&Variable::masked>},  // ours
 };
 
 constexpr Field<Variable> global_fields[] = {
@@ -56,7 +54,8 @@ bool read_variable(Reader& reader, const Key& key, Yaml yaml, std::span<const Fi
   reader.fields(key, yaml, table, out);
   if (!out.options.empty() && std::ranges::find(out.options, out.value) == out.options.end()) {
     const Yaml value = yaml.find("value");
-    return reader.wrong(key, value ? value : yaml, fmt::format("has the value \"{}\", which is not one of its `options`", out.value),
+    return reader.wrong(key, value ? value : yaml,
+                        fmt::format("has the value \"{}\", which is not one of its `options`", out.value),
                         fmt::format("its options: {}", fmt::join(out.options, ", ")));
   }
   return true;
@@ -74,7 +73,7 @@ bool read_all(Reader& reader, const Key& key, Yaml yaml, std::span<const Field<V
     Variable& variable = out.emplace_back();
     variable.name = yaml.key(i).text();
     variable.mark = yaml.key(i).mark();
-    good = read_variable(reader, {key.name, yaml.key(i).text()}, yaml.value(i), table, variable) && good;
+    good = read_variable(reader, {&key, yaml.key(i).text()}, yaml.value(i), table, variable) && good;
   }
   return good;
 }

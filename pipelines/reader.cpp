@@ -11,7 +11,7 @@ namespace pipelines {
 namespace {
 
 // Jobs may take far more from the tree than the file holds, by `extends` and `default`. Memory is about this much.
-constexpr std::uint64_t most_taken = 256 * 1024 * 1024;
+constexpr std::uint64_t most_taken = 128 * 1024 * 1024;
 
 // GitLab's limit for lists in lists, which `!reference` makes.
 constexpr int deepest_list = 10;
@@ -56,8 +56,8 @@ bool flatten(Reader& reader, const Key& key, Yaml list, int depth, std::vector<s
 
 }  // namespace
 
-std::string Key::quoted() const {
-  return owner.empty() ? fmt::format("`{}`", name) : fmt::format("`{}:{}`", owner, name);
+std::string Key::path() const {
+  return owner == nullptr ? std::string(name) : fmt::format("{}:{}", owner->path(), name);
 }
 
 std::string_view describe(Yaml yaml) {
@@ -181,7 +181,8 @@ bool read(Reader& reader, const Key& key, Yaml yaml, std::string& out) {
 
 bool read(Reader& reader, const Key& key, Yaml yaml, bool& out) {
   if (!yaml.is_scalar() || yaml.type() != ScalarType::boolean) {
-    return reader.mistyped(key, yaml, "true or false");
+    const bool quoted = yaml.is_scalar() && scalar_type(yaml.text()) == ScalarType::boolean;
+    return reader.mistyped(key, yaml, "true or false", quoted ? "remove the quotes" : "");
   }
   out = scalar_is_true(yaml.text());
   return true;

@@ -22,11 +22,12 @@
 
 namespace pipelines {
 
-// A keyword as messages call it: `timeout`, `artifacts:paths`. The views are literals, or live as long as the tree.
+// A keyword as messages call it: `timeout`, `artifacts:reports:junit`. Lives on the stack while its value is read.
 struct Key {
-  std::string_view owner;  // empty at the top of a job or of the file
+  const Key* owner = nullptr;  // none at the top of a job or of the file
   std::string_view name;
-  std::string quoted() const;  // with backticks
+  std::string path() const;
+  std::string quoted() const { return '`' + path() + '`'; }
 };
 
 // Whether a keyword of GitLab's is carried out here.
@@ -161,7 +162,6 @@ bool Reader::fields(const Key& key, Yaml yaml, std::span<const Field<T>> table, 
   if (!yaml.is_mapping()) {
     return mistyped(key, yaml, wanted);
   }
-  const std::string_view owner = key.name;
   for (std::size_t i = 0; i < yaml.size(); ++i) {
     const Yaml name = yaml.key(i);
     const Field<T>* row = nullptr;
@@ -183,7 +183,7 @@ bool Reader::fields(const Key& key, Yaml yaml, std::span<const Field<T>> table, 
     if (yaml.value(i).is_null()) {
       continue;
     }
-    const Key field{owner, row->name};
+    const Key field{&key, row->name};
     if (row->support == Support::done) {
       row->read(*this, field, yaml.value(i), out);
     } else {
@@ -210,7 +210,8 @@ bool Reader::word(const Key& key, Yaml yaml, const Word<T> (&table)[N], T& out) 
   if (!yaml.is_scalar()) {
     return mistyped(key, yaml, list_words(words, "or"));
   }
-  findings_.error(yaml.mark(), key.quoted() + " must be " + list_words(words, "or") + ", not \"" + std::string(yaml.text()) + "\"",
+  findings_.error(yaml.mark(),
+                  key.quoted() + " must be " + list_words(words, "or") + ", not \"" + std::string(yaml.text()) + "\"",
                   did_you_mean(findings_.suggest(yaml.text(), words)));
   return false;
 }

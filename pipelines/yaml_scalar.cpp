@@ -14,9 +14,8 @@ bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 // `text` in lower case equals `word`.
 bool same_word(std::string_view text, std::string_view word) {
-  return std::ranges::equal(text, word, [](char a, char b) {
-    return (a >= 'A' && a <= 'Z' ? static_cast<char>(a - 'A' + 'a') : a) == b;
-  });
+  return std::ranges::equal(
+      text, word, [](char a, char b) { return (a >= 'A' && a <= 'Z' ? static_cast<char>(a - 'A' + 'a') : a) == b; });
 }
 
 std::string_view without_sign(std::string_view text) {

@@ -1,6 +1,6 @@
-// What YAML 1.1 takes a plain scalar for, by the rules of Ruby's Psych (lib/psych/scalar_scanner.rb), which GitLab uses:
-// `yes` is a boolean, `012` an octal number, `1:30` sexagesimal. Where a later YAML would differ, GitLab's users have
-// been bitten already; a file must mean here what it means there.
+// What YAML 1.1 takes a plain scalar for, by the rules of Ruby's Psych (lib/psych/scalar_scanner.rb), which GitLab
+// uses: `yes` is a boolean, `012` an octal number, `1:30` sexagesimal. Where a later YAML would differ, GitLab's users
+// have been bitten already; a file must mean here what it means there.
 #pragma once
 
 #include <cstdint>

@@ -31,12 +31,52 @@ struct Refusal {
 };
 
 // yaml-cpp reads from a stream; this one reads the caller's text where it lies.
+//
+// It also guards yaml-cpp's scanner, which holds every token of a `[` or `{` back until its end (what follows might be
+// a `: `): ten megabytes of `[` took a gigabyte and ten seconds before the first event. So the marks that make tokens
+// are counted between two events.
 class ViewBuffer : public std::streambuf {
  public:
-  explicit ViewBuffer(std::string_view text) {
+  ViewBuffer(std::string_view text, std::uint32_t source) : source_(source) {
     char* begin = const_cast<char*>(text.data());  // never written: a streambuf has no const get area
     setg(begin, begin, begin + text.size());
   }
+
+  void event() {
+    open_ = 0;
+    marks_ = 0;
+  }
+
+ protected:
+  std::streamsize xsgetn(char* to, std::streamsize wanted) override {
+    const std::streamsize given = std::min(wanted, static_cast<std::streamsize>(egptr() - gptr()));
+    for (const char* c = gptr(); c < gptr() + given; ++c) {
+      const bool opens = *c == '[' || *c == '{';
+      open_ += opens ? 1 : *c == ']' || *c == '}' ? -1 : 0;
+      marks_ += opens || *c == ',' ? 1 : 0;
+    }
+    if (open_ > most_open || marks_ > most_marks) {
+      const LineColumn where = line_column({eback(), gptr()}, static_cast<std::size_t>(gptr() - eback()));
+      throw Refusal{{source_, static_cast<std::uint32_t>(where.line), static_cast<std::uint32_t>(where.column)},
+                    open_ > most_open ? "the document is nested too deeply" : "this `[` or `{` has too many values",
+                    open_ > most_open ? fmt::format("at most {} levels are read", Limits::depth)
+                                      : fmt::format("at most {} are read", most_marks),
+                    {}};
+    }
+    std::memcpy(to, gptr(), static_cast<std::size_t>(given));
+    setg(eback(), gptr() + given, egptr());
+    return given;
+  }
+
+ private:
+  // Far above Limits::depth, as brackets in quoted strings are counted here as well.
+  static constexpr std::int64_t most_open = 10'000;
+  // A whole pipeline may be one `{`: 20,000 jobs written as JSON have about 700,000.
+  static constexpr std::int64_t most_marks = 1'500'000;
+
+  std::uint32_t source_;
+  std::int64_t open_ = 0;
+  std::int64_t marks_ = 0;
 };
 
 constexpr std::string_view tab_message = "a tab cannot indent YAML";
@@ -100,7 +140,7 @@ std::optional<std::size_t> indenting_tab(std::string_view text, std::size_t star
   }
   const std::size_t word = text.find_first_not_of(" \t", at);
   return word >= text.size() || text[word] == '\n' || text[word] == '\r' || text[word] == '#' ? std::nullopt
-                                                                                             : std::optional(at);
+                                                                                              : std::optional(at);
 }
 
 Refusal mend(const YAML::Exception& exception, std::string_view text, std::uint32_t source) {
@@ -114,13 +154,23 @@ Refusal mend(const YAML::Exception& exception, std::string_view text, std::uint3
     std::size_t line_start = text.substr(0, static_cast<std::size_t>(exception.mark.pos)).rfind('\n') + 1;
     for (std::uint32_t line = refusal.mark.line; line > 0 && refusal.mark.line - line < 2; --line) {
       if (const std::optional<std::size_t> tab = indenting_tab(text, line_start)) {
-        return {{source, line, static_cast<std::uint32_t>(*tab - line_start) + 1}, std::string(tab_message),
-                std::string(tab_hint), {}};
+        return {{source, line, static_cast<std::uint32_t>(*tab - line_start) + 1},
+                std::string(tab_message),
+                std::string(tab_hint),
+                {}};
       }
       line_start = line_start < 2 ? 0 : text.substr(0, line_start - 1).rfind('\n') + 1;
     }
   }
   const std::string_view theirs = exception.msg;
+  if (theirs.starts_with(YAML::ErrorMsg::INVALID_ESCAPE) || theirs == YAML::ErrorMsg::INVALID_HEX) {
+    // Marked behind the escape; its backslash is meant.
+    const auto pos = static_cast<std::size_t>(exception.mark.pos);
+    const std::size_t escape = text.substr(0, pos).rfind('\\');
+    if (escape != std::string_view::npos && pos - escape < refusal.mark.column) {
+      refusal.mark.column -= static_cast<std::uint32_t>(pos - escape);
+    }
+  }
   const auto* found = std::ranges::find_if(mended_messages, [&](const Mended& m) { return m.theirs == theirs; });
   if (found != mended_messages.end()) {
     refusal.message = found->message;
@@ -186,15 +236,38 @@ class EntryTable {
 // Builds the nodes of one text from yaml-cpp's events. Throws Refusal.
 class TreeBuilder : public YAML::EventHandler {
  public:
-  TreeBuilder(YamlTree& tree, std::string_view text, std::uint32_t source, Findings& findings)
-      : tree_(tree), text_(text), source_(source), findings_(findings) {}
+  TreeBuilder(YamlTree& tree, ViewBuffer& buffer, std::string_view text, std::uint32_t source, Findings& findings)
+      : tree_(tree), buffer_(buffer), text_(text), source_(source), findings_(findings) {}
 
   std::optional<NodeIndex> root() const { return root_; }
-  const std::optional<Mark>& further_document() const { return further_document_; }
+
+  // yaml-cpp takes the end of the file for the end of a quoted string.
+  void check_last_quote() const {
+    std::size_t at_quote = content_of(last_scalar_);
+    const char quote = at_quote < text_.size() ? text_[at_quote] : '\0';
+    if (quote != '"' && quote != '\'') {
+      return;
+    }
+    for (++at_quote; at_quote < text_.size(); ++at_quote) {
+      if (text_[at_quote] == '\\' && quote == '"') {
+        ++at_quote;
+      } else if (text_[at_quote] == quote) {
+        if (quote == '"' || at_quote + 1 >= text_.size() || text_[at_quote + 1] != quote) {
+          return;
+        }
+        ++at_quote;
+      }
+    }
+    throw Refusal{at(last_scalar_), "a quoted string is not closed", "close the quotes", {}};
+  }
 
   void OnDocumentStart(const YAML::Mark& mark) override {
+    if (further_document_) {
+      refuse_further_document();
+    }
     if (root_) {
       further_document_ = at(mark);
+      marked_document_ = text_.substr(static_cast<std::size_t>(std::max(mark.pos, 0))).starts_with("---");
     }
   }
   void OnDocumentEnd() override {}
@@ -212,7 +285,9 @@ class TreeBuilder : public YAML::EventHandler {
     }
     const YamlTree::Node& node = tree_.nodes_[target];
     if (is_container(node) && node.extra == 0) {  // still open: the alias stands inside
-      throw Refusal{at(mark), "this alias stands inside the very value it names", "a value cannot contain itself",
+      throw Refusal{at(mark),
+                    "this alias stands inside the very value it names",
+                    "a value cannot contain itself",
                     {mark_of(node)}};
     }
     pending_.push_back(target);
@@ -225,6 +300,7 @@ class TreeBuilder : public YAML::EventHandler {
     node.size = static_cast<std::uint32_t>(value.size());
     check_indentation(mark);
     place(node, at(mark));
+    last_scalar_ = mark;
     if (tag == "?") {
       node.extra = YamlTree::plain;
     } else if (tag != "!") {
@@ -319,14 +395,19 @@ class TreeBuilder : public YAML::EventHandler {
             static_cast<std::uint32_t>(before - line_start) + 1};
   }
 
-  // Where the value stands in the text byte for byte, on the line of its mark. Most scalars do.
-  const char* find_in_place(const YAML::Mark& mark, const std::string& value) const {
+  // Where a scalar's text or quote begins: the mark is that of its anchor or tag, where it has one.
+  std::size_t content_of(const YAML::Mark& mark) const {
     auto pos = static_cast<std::size_t>(std::max(mark.pos, 0));
-    // The mark is that of an anchor or a tag, where there is one.
     while (pos < text_.size() && (text_[pos] == '&' || text_[pos] == '!')) {
       pos = std::min(text_.find_first_of(" \t\n", pos), text_.size());
       pos = std::min(text_.find_first_not_of(" \t", pos), text_.size());
     }
+    return pos;
+  }
+
+  // Where the value stands in the text byte for byte, on the line of its mark. Most scalars do.
+  const char* find_in_place(const YAML::Mark& mark, const std::string& value) const {
+    std::size_t pos = content_of(mark);
     if (pos < text_.size() && (text_[pos] == '"' || text_[pos] == '\'')) {
       ++pos;
     }
@@ -350,8 +431,10 @@ class TreeBuilder : public YAML::EventHandler {
   void add(const YamlTree::Node& node, YAML::anchor_t anchor, std::size_t bytes = 0) {
     written_ += node_weight + bytes;
     if (written_ > Limits::weight) {
-      throw Refusal{mark_of(node), "the file has too many values",
-                    fmt::format("at most {} million are read", Limits::weight / node_weight / 1'000'000), {}};
+      throw Refusal{mark_of(node),
+                    "the file has too many values",
+                    fmt::format("at most {} million are read", Limits::weight / node_weight / 1'000'000),
+                    {}};
     }
     const auto index = static_cast<NodeIndex>(tree_.nodes_.size());
     tree_.nodes_.push_back(node);
@@ -362,10 +445,10 @@ class TreeBuilder : public YAML::EventHandler {
     if (!root_) {
       root_ = index;
     }
-    if (further_document_ && node.kind != Kind::null) {
-      throw Refusal{*further_document_, "a second YAML document begins here",
-                    "a pipeline file is one document; remove the `---`", {}};
+    if (further_document_ && node.kind != Kind::null) {  // an empty one, made by a `---` at the end, is let pass
+      refuse_further_document();
     }
+    buffer_.event();
     pending_.push_back(index);
   }
 
@@ -378,9 +461,11 @@ class TreeBuilder : public YAML::EventHandler {
     const std::size_t line_start = pos - static_cast<std::size_t>(mark.column);
     const std::size_t first = text_.find_first_not_of(' ', line_start);
     if (first < pos && text_[first] == '\t' && text_.find_first_not_of(" \t", first) == pos) {
-      throw Refusal{{source_, static_cast<std::uint32_t>(mark.line) + 1,
-                     static_cast<std::uint32_t>(first - line_start) + 1},
-                    std::string(tab_message), std::string(tab_hint), {}};
+      throw Refusal{
+          {source_, static_cast<std::uint32_t>(mark.line) + 1, static_cast<std::uint32_t>(first - line_start) + 1},
+          std::string(tab_message),
+          std::string(tab_hint),
+          {}};
     }
   }
 
@@ -399,6 +484,19 @@ class TreeBuilder : public YAML::EventHandler {
     const auto index = static_cast<NodeIndex>(tree_.nodes_.size());
     add(node, anchor);
     open_.push_back({index, pending_.size()});
+  }
+
+  [[noreturn]] void refuse_further_document() const {
+    if (const Yaml spec = Yaml(tree_, *root_).find_key("spec")) {
+      throw Refusal{spec.mark(), "`spec` is not supported yet", "use `variables`, and remove the `---`", {}};
+    }
+    if (!marked_document_) {  // a list's item below a mapping, or the other way round
+      throw Refusal{*further_document_, "this line does not fit what stands above it", "check its indentation", {}};
+    }
+    throw Refusal{*further_document_,
+                  "a second YAML document begins here",
+                  "a pipeline file is one document; remove the `---`",
+                  {}};
   }
 
   Open close() {
@@ -422,8 +520,10 @@ class TreeBuilder : public YAML::EventHandler {
     }
     YamlTree::Node& node = tree_.nodes_[container.node];
     if (weight > Limits::weight) {
-      throw Refusal{mark_of(node), "the aliases in this value expand to far too much",
-                    "written out it would have millions of values", {}};
+      throw Refusal{mark_of(node),
+                    "the aliases in this value expand to far too much",
+                    "written out it would have millions of values",
+                    {}};
     }
     if (height >= Limits::depth) {
       throw too_deep(mark_of(node));
@@ -443,8 +543,10 @@ class TreeBuilder : public YAML::EventHandler {
     for (std::size_t i = 0; i < items.size(); i += 2) {
       const YamlTree::Node& key = tree_.nodes_[items[i]];
       if (is_container(key)) {
-        throw Refusal{mark_of(key), fmt::format("a {} cannot be a key", key.kind == Kind::mapping ? "mapping" : "list"),
-                      "quote a value that begins with `{` or `[`", {}};
+        throw Refusal{mark_of(key),
+                      fmt::format("a {} cannot be a key", key.kind == Kind::mapping ? "mapping" : "list"),
+                      "quote a value that begins with `{` or `[`",
+                      {}};
       }
       if (key.kind == Kind::null) {
         throw Refusal{mark_of(key), "a key is missing before `:`", "quote the key if it is to be the word null", {}};
@@ -505,8 +607,10 @@ class TreeBuilder : public YAML::EventHandler {
     const YamlTree::Node node = tree_.nodes_[mapping];
     tree_.merged_entries_ += node.size + 1U;
     if (tree_.merged_entries_ > Limits::merged_entries) {
-      throw Refusal{mark_of(merge_key), "the merge keys (`<<`) of this file copy far too much",
-                    fmt::format("at most {} million entries are merged", Limits::merged_entries / 1'000'000), {}};
+      throw Refusal{mark_of(merge_key),
+                    "the merge keys (`<<`) of this file copy far too much",
+                    fmt::format("at most {} million entries are merged", Limits::merged_entries / 1'000'000),
+                    {}};
     }
     for (std::uint32_t i = 0; i < node.size; ++i) {
       const NodeIndex* edge = &tree_.edges_[node.edges.first + 2 * i];
@@ -522,7 +626,8 @@ class TreeBuilder : public YAML::EventHandler {
       return;
     }
     if (!slot->merged && !merge_key) {
-      findings_.warning(mark_of(entry.key), fmt::format("the key \"{}\" stands twice in this mapping; the last one wins", key),
+      findings_.warning(mark_of(entry.key),
+                        fmt::format("the key \"{}\" stands twice in this mapping; the last one wins", key),
                         "remove one of them", {mark_of(slot->entry.key)});
     } else if (!slot->merged && merge_key && slot->entry.value != entry.value) {
       findings_.warning(mark_of(*merge_key), fmt::format("`<<` replaces the key \"{}\" that stands above it", key),
@@ -532,14 +637,17 @@ class TreeBuilder : public YAML::EventHandler {
   }
 
   YamlTree& tree_;
+  ViewBuffer& buffer_;
   std::string_view text_;
   std::uint32_t source_;
   Findings& findings_;
 
   std::optional<NodeIndex> root_;
+  YAML::Mark last_scalar_;
   std::optional<Mark> further_document_;
+  bool marked_document_ = false;  // it begins with `---`
   std::vector<Open> open_;
-  unsigned flow_depth_ = 0;  // open containers from the outermost `[` or `{` on
+  unsigned flow_depth_ = 0;         // open containers from the outermost `[` or `{` on
   std::vector<NodeIndex> pending_;  // children of the open containers, innermost last
   std::vector<NodeIndex> anchors_;  // by yaml-cpp's anchor numbers
   std::uint64_t written_ = 0;       // the weight of what the text itself holds
@@ -554,33 +662,39 @@ std::optional<Yaml> YamlTree::load(std::string_view text, std::uint32_t source, 
     return std::nullopt;
   };
   if (text.size() > Limits::text_bytes) {
-    return refuse({whole_file, fmt::format("the file is too large: {} bytes", text.size()),
-                   fmt::format("at most {} MB are read", Limits::text_bytes / (1024 * 1024)), {}});
+    return refuse({whole_file,
+                   fmt::format("the file is too large: {} bytes", text.size()),
+                   fmt::format("at most {} MB are read", Limits::text_bytes / (1024 * 1024)),
+                   {}});
   }
   if (const std::optional<TextFault> fault = find_text_fault(text)) {
     const LineColumn where = line_column(text, fault->offset);
     return refuse({{source, static_cast<std::uint32_t>(where.line), static_cast<std::uint32_t>(where.column)},
-                   fault->message, fault->hint, {}});
+                   fault->message,
+                   fault->hint,
+                   {}});
   }
 
   texts_.resize(std::max<std::size_t>(texts_.size(), source + 1U));
   texts_[source] = text;
   nodes_.reserve(nodes_.size() + text.size() / 24);
   edges_.reserve(edges_.size() + text.size() / 24);
-  TreeBuilder builder(*this, text, source, findings);
-  ViewBuffer buffer(text);
+  ViewBuffer buffer(text, source);
+  TreeBuilder builder(*this, buffer, text, source, findings);
   std::istream stream(&buffer);
   try {
     YAML::Parser parser(stream);
     while (parser.HandleNextDocument(builder)) {
     }
+    builder.check_last_quote();
   } catch (const Refusal& refusal) {
     return refuse(refusal);
   } catch (const YAML::Exception& exception) {
     return refuse(mend(exception, text, source));
   }
   if (!builder.root() || nodes_[*builder.root()].kind == Kind::null) {
-    return refuse({whole_file, "the file is empty", "a pipeline needs at least one job: `build: { script: make }`", {}});
+    return refuse(
+        {whole_file, "the file is empty", "a pipeline needs at least one job: `build: { script: make }`", {}});
   }
   return Yaml(*this, *builder.root());
 }
@@ -605,7 +719,8 @@ std::optional<Yaml> YamlTree::make_mapping(Mark mark, std::span<const Entry> ent
     edges_.push_back(entry.key);
     edges_.push_back(entry.value);
   }
-  node.edges = {first, static_cast<std::uint32_t>(std::min<std::uint64_t>(weight, std::numeric_limits<std::uint32_t>::max()))};
+  node.edges = {first,
+                static_cast<std::uint32_t>(std::min<std::uint64_t>(weight, std::numeric_limits<std::uint32_t>::max()))};
   node.extra = static_cast<std::uint8_t>(height + 1);
   nodes_.push_back(node);
   return Yaml(*this, static_cast<NodeIndex>(nodes_.size() - 1));
@@ -670,7 +785,8 @@ Mark Yaml::mark_at(std::size_t offset) const {
   const std::string_view source = tree_->texts_[node.source];
   const auto begin = static_cast<std::size_t>(node.text - source.data());
   const std::size_t line_start = source.substr(0, begin).rfind('\n') + 1;  // npos + 1 is 0
-  return {node.source, node.line, static_cast<std::uint32_t>(begin - line_start + std::min<std::size_t>(offset, node.size)) + 1};
+  return {node.source, node.line,
+          static_cast<std::uint32_t>(begin - line_start + std::min<std::size_t>(offset, node.size)) + 1};
 }
 
 std::size_t Yaml::size() const {
@@ -678,9 +794,7 @@ std::size_t Yaml::size() const {
   return node.kind == Kind::sequence || node.kind == Kind::mapping ? node.size : 0;
 }
 
-Yaml Yaml::item(std::size_t i) const {
-  return {*tree_, tree_->edges_[tree_->nodes_[index_].edges.first + i]};
-}
+Yaml Yaml::item(std::size_t i) const { return {*tree_, tree_->edges_[tree_->nodes_[index_].edges.first + i]}; }
 
 Yaml Yaml::key(std::size_t i) const { return item(2 * i); }
 

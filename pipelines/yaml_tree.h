@@ -89,7 +89,8 @@ class YamlTree {
   // Absent after exactly one error; duplicate keys are warnings. An empty document is an error here as well.
   std::optional<Yaml> load(std::string_view text, std::uint32_t source, Findings&);
 
-  // A new mapping that shares the entries' nodes (`extends` makes these). Absent when Limits::merged_entries is used up.
+  // A new mapping that shares the entries' nodes (`extends` makes these). Absent when Limits::merged_entries is used
+  // up.
   std::optional<Yaml> make_mapping(Mark, std::span<const Entry>);
 
  private:
@@ -122,7 +123,7 @@ class YamlTree {
   unsigned height_of(NodeIndex) const;
 
   std::vector<Node> nodes_;
-  std::vector<NodeIndex> edges_;  // items; or key, value, key, value, …
+  std::vector<NodeIndex> edges_;         // items; or key, value, key, value, …
   std::vector<std::string_view> texts_;  // by source
   std::vector<std::string> blocks_;      // the arena for scalars that had to be copied
   std::uint64_t merged_entries_ = 0;
