@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# deps.sh [build] [engine] [test] [format] [check]: installs the Debian 12 packages of those groups that are missing.
-# Without arguments: build, engine and test.
+# deps.sh [build] [engine] [test] [format] [check] [bench]: installs the Debian 12 packages of those groups that are
+# missing. Without arguments: build, engine and test.
 #
 # shellcheck disable=SC2034  # the lists are read through `declare -n`
 
@@ -17,14 +17,15 @@ engine=(docker.io docker-registry mmdebstrap busybox-static iptables ca-certific
 test=(git openssh-client procps python3 sqlite3 xz-utils)
 format=(clang-format)
 check=(clang clang-format clang-tidy libclang-rt-dev shellcheck)
+bench=(rsync) # of the peer that the benchmarks measure
 
 groups=("$@")
 ((${#groups[@]})) || groups=(build engine test)
 wanted=()
 for group in "${groups[@]}"; do
   case $group in
-    build | engine | test | format | check) declare -n list=$group && wanted+=("${list[@]}") && unset -n list ;;
-    *) die "no such group: $group (build, engine, test, format, check)" ;;
+    build | engine | test | format | check | bench) declare -n list=$group && wanted+=("${list[@]}") && unset -n list ;;
+    *) die "no such group: $group (build, engine, test, format, check, bench)" ;;
   esac
 done
 
@@ -32,7 +33,7 @@ done
 have() {
   case $1 in
     docker.io) command -v dockerd >/dev/null || docker version >/dev/null 2>&1 ;;
-    docker-registry | mmdebstrap | ccache | git | curl | shellcheck) command -v "$1" >/dev/null ;;
+    docker-registry | mmdebstrap | ccache | git | curl | shellcheck | rsync) command -v "$1" >/dev/null ;;
     *) return 1 ;;
   esac
 }

@@ -20,8 +20,9 @@ declare -Ar TAGS=(
   [postgres]='postgres:15 postgres:latest'
   [nonroot]='runner-test/nonroot:latest'
   [noshell]='runner-test/noshell:latest'
+  [peer]='runner-test/peer:latest'
 )
-declare -Ar PARENT=([node]=debian [docker]=debian [redis]=debian [postgres]=debian [nonroot]=busybox)
+declare -Ar PARENT=([node]=debian [docker]=debian [redis]=debian [postgres]=debian [nonroot]=busybox [peer]=debian)
 readonly DEMO='busybox debian node docker'
 readonly ALL="$DEMO redis postgres nonroot noshell"
 
