@@ -1,6 +1,7 @@
-// `runner completion`, and the hidden commands that the program calls itself by.
-#include <CLI/CLI.hpp>
+// `runner doctor` and `completion`, and the hidden commands that the program calls itself by.
 #include <fmt/core.h>
+#include <unistd.h>
+#include <CLI/CLI.hpp>
 
 #include <iostream>
 #include <memory>
@@ -10,10 +11,28 @@
 #include "executors/make.h"
 #include "runner/cli/commands.h"
 #include "runner/cli/completion.h"
+#include "runner/cli/doctor.h"
 #include "runner/cli/load.h"
+#include "runner/cli/setup.h"
+#include "runner/run/console.h"
 
 namespace runner {
 namespace {
+
+struct DoctorOptions {
+  std::string output = "text";
+  bool clean = false;
+};
+
+int doctor(const CommandLine& line, const DoctorOptions& options) {
+  if (options.output != "text" && options.output != "json") {
+    throw UsageError(fmt::format("--output {}: expected text or json", options.output));
+  }
+  const std::vector<Check> checks = examine(configuration(line), options.clean);
+  const bool colour = choose_console({}, isatty(STDOUT_FILENO) != 0, process_environment()).colour;
+  std::cout << (options.output == "json" ? checks_json(checks) : checks_text(checks, colour));
+  return any_bad(checks) ? exit_code::broken : exit_code::passed;
+}
 
 // The names of a file's jobs, one a line, for completion: silent when there is no usable file.
 int job_names(const std::vector<std::string>& words) {
@@ -31,6 +50,19 @@ int job_names(const std::vector<std::string>& words) {
 }  // namespace
 
 void add_upkeep(CLI::App& app, CommandLine& line) {
+  auto doctor_options = std::make_shared<DoctorOptions>();
+  CLI::App* doctor_command =
+      app.add_subcommand("doctor",
+                         "Looks whether everything is there that a run needs, and says what to do.\n"
+                         "\n"
+                         "Examples:\n"
+                         "  runner doctor\n"
+                         "  runner doctor --clean     gives up runs that died, and removes what they left");
+  doctor_command->add_flag("--clean", doctor_options->clean, "give up unfinished runs that nobody drives");
+  doctor_command->add_option("--output", doctor_options->output, "text or json")->type_name("KIND");
+  doctor_command->callback(
+      [&line, doctor_options] { line.chosen = [&line, doctor_options] { return doctor(line, *doctor_options); }; });
+
   auto shell = std::make_shared<std::string>();
   CLI::App* completion = app.add_subcommand("completion",
                                             "Prints a completion script.\n"
@@ -58,7 +90,8 @@ void add_upkeep(CLI::App& app, CommandLine& line) {
   auto directory = std::make_shared<std::string>();
   CLI::App* supervise = app.add_subcommand("__supervise", "")->group("");
   supervise->add_option("directory", *directory)->required();
-  supervise->callback([&line, directory] { line.chosen = [directory] { return executors::supervise_main(*directory); }; });
+  supervise->callback(
+      [&line, directory] { line.chosen = [directory] { return executors::supervise_main(*directory); }; });
 }
 
 }  // namespace runner

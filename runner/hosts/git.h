@@ -89,4 +89,6 @@ SourceList source_list(const std::filesystem::path& project_dir, const std::file
 // The files of a commit below the project, sorted.
 std::vector<std::string> commit_paths(const std::filesystem::path& project_dir, std::string_view revision);
 
+std::string git_library_version();  // "1.5.1", for `doctor`
+
 }  // namespace runner

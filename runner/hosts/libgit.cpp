@@ -128,3 +128,13 @@ Tree tree_at(git_repository* repository, git_commit* commit, const std::string& 
 }
 
 }  // namespace runner::git
+
+namespace runner {
+
+std::string git_library_version() {
+  int major = 0, minor = 0, patch = 0;
+  git_libgit2_version(&major, &minor, &patch);
+  return fmt::format("{}.{}.{}", major, minor, patch);
+}
+
+}  // namespace runner

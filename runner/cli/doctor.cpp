@@ -1,0 +1,347 @@
+#include "runner/cli/doctor.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <functional>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
+
+#include "executors/doctor.h"
+#include "executors/workspace/tree.h"
+#include "runner/hosts/git.h"
+#include "runner/run/console_report.h"
+#include "runner/run/session.h"
+#include "runner/run/terminal.h"
+#include "runner/store/store.h"
+
+namespace runner {
+namespace {
+
+namespace fs = std::filesystem;
+using State = Check::State;
+
+constexpr std::uint64_t little_space = std::uint64_t{2} << 30;  // an image and a few artifacts fill it
+constexpr std::uint64_t no_space = std::uint64_t{200} << 20;
+
+// The nearest directory that is there.
+fs::path existing(fs::path path) {
+  std::error_code error;
+  while (!path.empty() && !fs::is_directory(path, error) && path != path.parent_path()) path = path.parent_path();
+  return path.empty() ? fs::path(".") : path;
+}
+
+Check disk(const std::string& name, const fs::path& path) {
+  struct statvfs found {};
+  if (::statvfs(path.c_str(), &found) != 0) {
+    return {
+        State::doubtful, name, fmt::format("cannot ask how full {} is: {}", path.string(), std::strerror(errno)), {}};
+  }
+  const std::uint64_t bytes = std::uint64_t{found.f_bavail} * found.f_frsize;
+  const std::uint64_t files = found.f_favail;
+  std::string message = fmt::format("{} free at {}", describe_bytes(bytes), path.string());
+  if (found.f_files > 0 && files < 10'000) {
+    return {State::bad, name, message + fmt::format(", but room for only {} more files", files),
+            "remove files there, or keep the state elsewhere (--database)"};
+  }
+  if (bytes >= little_space) return {State::good, name, std::move(message), {}};
+  return {bytes < no_space ? State::bad : State::doubtful, name, std::move(message),
+          "`runner gc` and `docker system prune` give space back"};
+}
+
+class Doctor {
+ public:
+  Doctor(const Config& config, bool clean) : config_(config), clean_(clean) {}
+
+  std::vector<Check> examine() {
+    guarded("database", [&] { database(); });
+    guarded("engine", [&] { engine(); });
+    const fs::path state = existing(fs::absolute(config_.database.value).parent_path());
+    add(disk("disk", state));
+    // Where the engine keeps its things is known only by habit, and only on this host.
+    const fs::path docker = "/var/lib/docker";
+    std::error_code error;
+    if (local_engine_ && fs::is_directory(docker, error)) add(disk("docker disk", docker));
+    guarded("git", [&] { add({State::good, "git", "libgit2 " + git_library_version(), {}}); });
+    guarded("clock", [&] { clock(); });
+    if (store_) guarded("leftovers", [&] { leftovers(); });
+    return std::move(checks_);
+  }
+
+ private:
+  void add(Check check) { checks_.push_back(std::move(check)); }
+
+  template <class Look>
+  void guarded(const std::string& name, const Look& look) {
+    try {
+      look();
+    } catch (const executors::WorldError& error) {
+      add({State::bad, name, error.what(), error.hint});
+    } catch (const std::exception& error) {
+      add({State::bad, name, error.what(), {}});
+    }
+  }
+
+  void database() {
+    const fs::path& file = config_.database.value;
+    std::error_code error;
+    if (!fs::exists(file, error)) {
+      const fs::path directory = existing(fs::absolute(file).parent_path());
+      if (::access(directory.c_str(), W_OK | X_OK) != 0) {
+        add({State::bad, "database",
+             fmt::format("{} cannot be made: {} is not writable", file.string(), directory.string()),
+             "give --database a path that you may write"});
+      } else {
+        add({State::good, "database", fmt::format("none yet; the first run makes {}", file.string()), {}});
+      }
+      return;
+    }
+    Store::Options options;
+    options.file = file;
+    options.log_limit = config_.log_limit.value;
+    options.patience = std::chrono::seconds(5);
+    store_ = std::make_unique<Store>(std::move(options));  // opened for writing: it is writable
+    const std::string verdict = store_->check();
+    const auto newest = store_->newest_run();
+    if (verdict != "ok") {
+      add({State::bad, "database", fmt::format("{} is damaged: {}", file.string(), verdict),
+           "move it away and let a new one be made, or restore a copy of it"});
+    } else {
+      add({State::good,
+           "database",
+           fmt::format("{}, {}", file.string(), newest ? fmt::format("newest run {}", *newest) : "no runs yet"),
+           {}});
+    }
+  }
+
+  void engine() {
+    if (config_.executor.value == ExecutorKind::shell) {
+      add({State::good, "engine", "not needed: the executor is the shell", {}});
+    }
+    try {
+      doctor_ = std::make_unique<executors::EngineDoctor>(config_.docker_settings(store_ ? store_->owner() : "", {}));
+      look_at_engine(doctor_->report());
+    } catch (const executors::WorldError& error) {
+      engine_answers_ = false;
+      if (config_.executor.value == ExecutorKind::shell) return;
+      add({State::bad, "engine", error.what(),
+           error.hint.empty() ? "start Docker, or run jobs without it: --executor shell" : error.hint});
+    }
+  }
+
+  void look_at_engine(const executors::EngineReport& report) {
+    local_engine_ = report.local;
+    engine_answers_ = true;
+    add({State::good,
+         "engine",
+         fmt::format("Docker {} at {}, API {}", report.version, report.endpoint, report.api_version),
+         {}});
+    if (report.storage_driver == "vfs" || report.storage_driver == "devicemapper") {
+      add({State::doubtful, "storage", report.storage_driver + ": every container copies its whole image",
+           "have the engine use overlay2"});
+    } else {
+      add({State::good, "storage", report.storage_driver, {}});
+    }
+    add({State::good, "cgroup", "version " + (report.cgroup_version.empty() ? "1" : report.cgroup_version), {}});
+    if (report.live_restore) {
+      add({State::good, "live-restore", "on: jobs outlive a restart of the engine", {}});
+    } else {
+      add({State::doubtful, "live-restore", "off: a restart of the engine ends all jobs",
+           R"(set "live-restore": true in /etc/docker/daemon.json)"});
+    }
+  }
+
+  void clock() {
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    const UnixMs ms = std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
+    const UnixMs built = 1'704'067'200'000;  // 2024: this program is younger
+    if (ms < built)
+      return add({State::bad, "clock", "stands before this program was made", "set the time (timedatectl)"});
+    if (store_) {
+      const std::vector<RunRow> newest = store_->list_runs(1);
+      if (!newest.empty() && newest[0].started > ms + 60'000) {
+        return add({State::doubtful, "clock",
+                    fmt::format("run {} began in the future: the clock was set back", newest[0].id),
+                    "set the time (timedatectl)"});
+      }
+    }
+    add({State::good, "clock", "plausible", {}});
+  }
+
+  // What dead runs left. Listed before the store is asked who is alive: a run that begins now is not in the list.
+  void leftovers() {
+    if (!engine_answers_ || !doctor_) {
+      if (config_.executor.value != ExecutorKind::shell) {
+        add({State::doubtful, "leftovers", "cannot be listed without the engine", {}});
+      }
+      return runs_without_engine();
+    }
+    std::vector<executors::Leftover> all = doctor_->leftovers();
+    const std::vector<RunId> driven = store_->driven_runs();
+    std::erase_if(all, [&](const executors::Leftover& found) {
+      return found.run != 0 && std::find(driven.begin(), driven.end(), found.run) != driven.end();
+    });
+    // What does not say its run is nobody's while anybody works.
+    if (!driven.empty()) std::erase_if(all, [](const executors::Leftover& found) { return found.run == 0; });
+    std::map<RunId, std::vector<executors::Leftover>> by_run;
+    for (executors::Leftover& found : all) by_run[found.run].push_back(std::move(found));
+    const std::vector<RunId> orphans = store_->orphaned_runs();
+    for (const RunId run : orphans) by_run.try_emplace(run);
+    if (by_run.empty()) return add({State::good, "leftovers", "none", {}});
+    const std::set<RunId> unfinished(orphans.begin(), orphans.end());
+    for (const auto& [run, found] : by_run) {
+      if (clean_) {
+        guarded("leftovers", [&] { clean(run, found, unfinished.contains(run)); });
+      } else {
+        tell(run, found, unfinished.contains(run));
+      }
+    }
+  }
+
+  // The shell executor leaves no containers, but unfinished runs too.
+  void runs_without_engine() {
+    if (config_.executor.value != ExecutorKind::shell) return;
+    for (const RunId run : store_->orphaned_runs()) {
+      if (clean_) {
+        guarded("leftovers", [&] { clean(run, {}, true); });
+      } else {
+        tell(run, {}, true);
+      }
+    }
+  }
+
+  static std::string summary(const std::vector<executors::Leftover>& found) {
+    std::size_t counts[3] = {};
+    for (const executors::Leftover& leftover : found) ++counts[static_cast<std::size_t>(leftover.kind)];
+    std::vector<std::string> parts;
+    const char* names[3] = {"container", "network", "volume"};
+    for (std::size_t i = 0; i < 3; ++i) {
+      if (counts[i] > 0) parts.push_back(fmt::format("{} {}{}", counts[i], names[i], counts[i] == 1 ? "" : "s"));
+    }
+    return parts.empty() ? "nothing on the engine" : fmt::format("{}", fmt::join(parts, ", "));
+  }
+
+  static std::string of_run(RunId run) { return run == 0 ? "an unknown run" : fmt::format("run {}", run); }
+
+  void tell(RunId run, const std::vector<executors::Leftover>& found, bool unfinished) {
+    if (unfinished) {
+      add({State::doubtful, "leftovers",
+           fmt::format("run {} did not finish and nobody drives it; it left {}", run, summary(found)),
+           fmt::format("`runner resume {}` takes it up, `runner doctor --clean` gives it up", run)});
+    } else {
+      add({State::doubtful, "leftovers", fmt::format("{} left {}", of_run(run), summary(found)),
+           "`runner doctor --clean` removes it"});
+    }
+  }
+
+  void clean(RunId run, const std::vector<executors::Leftover>& found, bool unfinished) {
+    // The lease first: whoever resumes the run at this moment either has it before us or not at all.
+    if (unfinished && !store_->adopt_run(run)) {
+      return add({State::good, "leftovers", fmt::format("run {} has just been taken up; left alone", run), {}});
+    }
+    if (unfinished) end_shell_jobs(run);
+    for (const executors::Leftover& leftover : found) doctor_->remove(leftover);
+    bool all_gone = true;
+    if (run != 0) {
+      fs::path directory = make_work_directory(*store_) / std::to_string(run);
+      std::error_code error;
+      if (fs::exists(directory, error)) all_gone = executors::remove_tree(directory) && !fs::exists(directory, error);
+      if (!all_gone) {
+        add({State::doubtful, "leftovers", fmt::format("some of {} belongs to root and stays", directory.string()),
+             fmt::format("sudo rm -rf {}", directory.string())});
+      }
+    }
+    if (unfinished) give_up(run);
+    add({State::good,
+         "leftovers",
+         unfinished ? fmt::format("gave up run {} and removed {}", run, summary(found))
+                    : fmt::format("removed {} of {}", summary(found), of_run(run)),
+         {}});
+  }
+
+  // A shell job has no container: it lives in a process of its own, which its executor knows to end.
+  void end_shell_jobs(RunId run) {
+    const auto executor = executors::make_shell_executor(config_.shell_settings({}, {}));
+    const fs::path directory = make_work_directory(*store_) / std::to_string(run);
+    for (const JobRow& job : store_->jobs(run)) {
+      const auto attempt = store_->last_attempt(run, job.job);
+      if (!attempt || attempt->state == JobState::final || !attempt->handle.starts_with("shell:")) continue;
+      executors::JobSpec spec;
+      spec.id = {store_->owner(), run, job.job, attempt->key.attempt, job.name};
+      spec.directory = directory / fmt::format("j{}-{}", job.job, attempt->key.attempt);
+      spec.project_dir = (spec.directory / "ws").string();
+      executor->hurry();
+      executor->adopt(spec, attempt->handle, attempt->log_cursor).reset();  // its destructor ends it
+    }
+    executor->settle();
+  }
+
+  void give_up(RunId run) {
+    const UnixMs now = unix_now();
+    const std::string message = "given up by `runner doctor --clean`";
+    for (const JobRow& job : store_->jobs(run)) {
+      if (job.state == JobState::final) continue;
+      const auto attempt = store_->last_attempt(run, job.job);
+      if (attempt && attempt->state != JobState::final) {
+        AttemptEnd end;
+        end.outcome = pipelines::Outcome::cancelled;
+        end.reason = "lost";
+        end.message = message;
+        end.finished = now;
+        store_->finish_attempt(attempt->key, end);
+      } else {
+        store_->end_job(run, job.job, pipelines::Outcome::cancelled, "lost", message);
+      }
+    }
+    store_->finish_run(run, pipelines::Verdict::cancelled, now);
+  }
+
+  const Config& config_;
+  const bool clean_;
+  std::vector<Check> checks_;
+  std::unique_ptr<Store> store_;
+  std::unique_ptr<executors::EngineDoctor> doctor_;
+  bool engine_answers_ = false, local_engine_ = false;
+};
+
+}  // namespace
+
+std::vector<Check> examine(const Config& config, bool clean) { return Doctor(config, clean).examine(); }
+
+std::string checks_text(const std::vector<Check>& checks, bool colour) {
+  std::size_t width = 0;
+  for (const Check& check : checks) width = std::max(width, check.name.size());
+  std::string out;
+  for (const Check& check : checks) {
+    const std::string_view mark = check.state == State::good ? "✓" : check.state == State::doubtful ? "!" : "✗";
+    const std::string_view sgr = check.state == State::good ? "32" : check.state == State::doubtful ? "33" : "31;1";
+    out += fmt::format("{} {:<{}}  {}\n", paint(mark, sgr, colour), check.name, width, on_screen(check.message));
+    if (!check.hint.empty()) out += fmt::format("  {:<{}}  {}\n", "", width, on_screen(check.hint));
+  }
+  return out;
+}
+
+std::string checks_json(const std::vector<Check>& checks) {
+  using Json = nlohmann::ordered_json;
+  Json all = Json::array();
+  for (const Check& check : checks) {
+    const char* state = check.state == State::good ? "ok" : check.state == State::doubtful ? "warning" : "error";
+    all.push_back({{"name", check.name}, {"state", state}, {"message", check.message}, {"hint", check.hint}});
+  }
+  return all.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+bool any_bad(const std::vector<Check>& checks) {
+  return std::any_of(checks.begin(), checks.end(), [](const Check& check) { return check.state == State::bad; });
+}
+
+}  // namespace runner

@@ -1,0 +1,30 @@
+// `runner doctor`: is everything there that a run needs, and what did dead runs leave behind?
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "runner/config/config.h"
+
+namespace runner {
+
+struct Check {
+  enum class State : std::uint8_t { good, doubtful, bad };
+  State state = State::good;
+  std::string name;     // "engine", "disk", …
+  std::string message;  // one line: what was found
+  std::string hint;     // what to do; empty when nothing is
+};
+
+// Looks at everything, one check after the other, each whatever the others found. Never throws for what it looks at.
+//
+// `clean`: gives up the unfinished runs of this database that no living process drives, and removes the containers,
+// networks and volumes they left. Never those of another owner, of a run that is driven, or of another host's run.
+std::vector<Check> examine(const Config&, bool clean);
+
+std::string checks_text(const std::vector<Check>&, bool colour);
+std::string checks_json(const std::vector<Check>&);  // an array of name, state (ok, warning, error), message, hint
+bool any_bad(const std::vector<Check>&);
+
+}  // namespace runner
