@@ -3,7 +3,8 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
+
+#include "executors/docker/json.h"
 
 namespace executors::docker {
 namespace {
@@ -12,15 +13,10 @@ constexpr double download_share = 0.7;
 // What a layer counts for before its size is known; most are small, and one must not stall the percentage.
 constexpr std::uint64_t assumed_size = 1024 * 1024;
 
-std::string text_of(const nlohmann::json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
-}
-
-std::uint64_t number_of(const nlohmann::json& object, const char* key) {
-  const auto found = object.find(key);
-  if (found == object.end() || !found->is_number()) return 0;
-  const double number = found->get<double>();
+// Bytes: some engines write them as floating point.
+std::uint64_t bytes_at(const nlohmann::json& object, const char* key) {
+  const nlohmann::json& value = at(object, key);
+  const double number = value.is_number() ? value.get<double>() : 0;
   return number > 0 && number < 1e18 ? static_cast<std::uint64_t>(number) : 0;
 }
 
@@ -28,18 +24,13 @@ std::uint64_t number_of(const nlohmann::json& object, const char* key) {
 
 PullMessage parse_pull_message(std::string_view line) {
   PullMessage message;
-  const auto json = nlohmann::json::parse(line, nullptr, false);
-  if (!json.is_object()) return message;
-  message.status = text_of(json, "status");
-  message.layer = text_of(json, "id");
-  message.error = text_of(json, "error");
-  if (const auto detail = json.find("errorDetail"); detail != json.end() && detail->is_object()) {
-    if (const std::string text = text_of(*detail, "message"); !text.empty()) message.error = text;
-  }
-  if (const auto detail = json.find("progressDetail"); detail != json.end() && detail->is_object()) {
-    message.current = number_of(*detail, "current");
-    message.total = number_of(*detail, "total");
-  }
+  const nlohmann::json json = parse_json(line);
+  message.status = text_at(json, "status");
+  message.layer = text_at(json, "id");
+  message.error = text_at(at(json, "errorDetail"), "message");
+  if (message.error.empty()) message.error = text_at(json, "error");
+  message.current = bytes_at(at(json, "progressDetail"), "current");
+  message.total = bytes_at(at(json, "progressDetail"), "total");
   return message;
 }
 

@@ -14,12 +14,12 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
-#include <nlohmann/json.hpp>
 #include <sstream>
 #include <system_error>
 
 #include "executors/docker/engine.h"
 #include "executors/docker/engine_http.h"
+#include "executors/docker/json.h"
 
 extern char** environ;
 
@@ -138,12 +138,6 @@ HelperResult run_helper(const std::string& program, const std::string& server) {
   return result;
 }
 
-std::string text_at(const json& object, const char* key) {
-  if (!object.is_object()) return {};
-  const auto found = object.find(key);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
-}
-
 // The X-Registry-Auth document. A user named "<token>" is how helpers say that the secret is an identity token.
 std::string document(const std::string& server, const std::string& user, const std::string& secret,
                      const std::string& identity_token, const std::string& registry_token) {
@@ -160,7 +154,7 @@ std::string document(const std::string& server, const std::string& user, const s
   } else {
     return {};
   }
-  return auth.dump(-1, ' ', false, json::error_handler_t::replace);
+  return dump_json(auth);
 }
 
 // Empty when the helper knows nothing of the server.
@@ -178,7 +172,7 @@ std::string ask_helper(const std::string& helper, const std::string& server) {
                      server),
          fmt::format("try it by hand: echo {} | {} get", server, program));
   }
-  const json answer = json::parse(result.output, nullptr, false);
+  const json answer = parse_json(result.output);
   if (result.exit_code != 0) {
     if (result.output.starts_with("credentials not found")) return {};
     // By the protocol this is an error's text; whatever looks like credentials all the same is not repeated.
@@ -267,7 +261,7 @@ std::string registry_auth(const std::string& docker_config_dir, const std::strin
   std::stringstream text;
   text << file.rdbuf();
   // The parser's own message would repeat a piece of the file.
-  const json config = json::parse(text.str(), nullptr, false);
+  const json config = parse_json(text.str());
   if (!config.is_object()) fail(fmt::format("{} is not valid JSON", path), "correct it, or docker login again");
 
   const std::string registry = registry_of(image_reference);

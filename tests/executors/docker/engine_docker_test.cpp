@@ -289,7 +289,7 @@ std::string tar_of(const std::string& name, const std::string& content) {
 TEST_F(EngineDocker, ArchivesThereAndBack) {
   const std::string id = create("true");
   std::string content;
-  for (int i = 0; content.size() < 3'000'000; ++i) content += std::to_string(i * 7919);
+  for (std::int64_t i = 0; content.size() < 3'000'000; ++i) content += std::to_string(i * 7919);
   const std::string tar = tar_of("file", content);
   std::size_t at = 0;
   engine_.put_archive(id, "/tmp", [&] {

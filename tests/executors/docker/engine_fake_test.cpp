@@ -81,7 +81,7 @@ TEST(EngineErrors, TheEnginesWordsAreShown) {
   EXPECT_EQ(failure.text,
             "cannot create the container r-1: mkdir /var/lib/docker/x: no space left on device (the Docker engine's "
             "answer 500)");
-  EXPECT_THAT(failure.hint, HasSubstr("docker system prune"));
+  EXPECT_THAT(failure.hint, HasSubstr("docker system df"));
   EXPECT_EQ(failure.reason, "runner_system_failure");
 }
 
@@ -178,6 +178,8 @@ TEST(EngineErrors, AHangingEngineIsNoticed) {
     source.request_stop();
   });
   stopped.ping(1min, source.get_token());
+  EXPECT_EQ(stopped.wait("a", source.get_token()), -1);
+  EXPECT_EQ(failure_of([&] { stopped.pull("a", "", "", {}, source.get_token()); }).text, "pulling a was cancelled");
 }
 
 // ---- pull
@@ -469,14 +471,16 @@ TEST(EngineDeaths, SayThatNoEngineAnswers) {
 }
 
 TEST(EngineDeaths, EndAtOnceWithAHangingEngine) {
-  FakeEngine fake([](const Request&, Connection& connection) { connection.hold(); });
-  Engine engine(fake.endpoint());
-  const auto begin = steady_clock::now();
-  {
-    Deaths deaths(engine, "l=v");
-    std::this_thread::sleep_for(50ms);
+  for (const char* first_contact : {"1.41", "hang"}) {
+    FakeEngine fake([](const Request&, Connection& connection) { connection.hold(); }, first_contact);
+    Engine engine(fake.endpoint());
+    const auto begin = steady_clock::now();
+    {
+      Deaths deaths(engine, "l=v");
+      std::this_thread::sleep_for(50ms);
+    }
+    EXPECT_LT(steady_clock::now() - begin, 1s);
   }
-  EXPECT_LT(steady_clock::now() - begin, 1s);
 }
 
 }  // namespace
