@@ -133,7 +133,7 @@ void JobDirectory::write_script(const Work& work, std::string_view project_dir) 
 
 bool JobDirectory::started() const { return static_cast<bool>(open_regular(impl_->directory.get(), "script")); }
 
-bool JobDirectory::go(const std::function<bool()>& dead, std::stop_token stop) {
+bool JobDirectory::go(const std::function<bool()>& dead, const std::stop_token& stop) {
   using namespace std::chrono_literals;
   auto pause = 1ms;
   while (!stop.stop_requested()) {
@@ -146,6 +146,11 @@ bool JobDirectory::go(const std::function<bool()>& dead, std::stop_token stop) {
 }
 
 bool JobDirectory::signal(std::string_view name) { return impl_->tell("sig", name); }
+
+bool JobDirectory::listens() const {
+  return static_cast<bool>(
+      UniqueFd(::openat(impl_->directory.get(), "sig", O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)));
+}
 
 void JobDirectory::set_status(std::string_view status) {
   // A job that spoils this spoils only its own CI_JOB_STATUS.

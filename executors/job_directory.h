@@ -55,9 +55,10 @@ class JobDirectory {
   void write_script(const Work&, std::string_view project_dir);
   bool started() const;  // write_script was called, by this runner or an earlier one
   // Gives the go once the bootstrap listens; false when `dead()` says it never will or the token stops.
-  bool go(const std::function<bool()>& dead, std::stop_token);
+  bool go(const std::function<bool()>& dead, const std::stop_token&);
   // Sends a signal name ("TERM", "KILL") to every process of the job but the bootstrap; false when nobody listens.
   bool signal(std::string_view name);
+  bool listens() const;  // somebody would hear a signal: the sandbox lives, as far as the directory can tell
   void set_status(std::string_view status);
 
   struct Codes {

@@ -2,9 +2,9 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <spawn.h>
 #include <unistd.h>
+#include <csignal>
 
 #include <algorithm>
 #include <array>
@@ -102,6 +102,7 @@ class SpawnAttributes {
 
 std::vector<char*> pointers(const std::vector<std::string>& texts) {
   std::vector<char*> all;
+  all.reserve(texts.size() + 1);
   for (const auto& text : texts) all.push_back(const_cast<char*>(text.c_str()));  // execve's signature, not its deed
   all.push_back(nullptr);
   return all;

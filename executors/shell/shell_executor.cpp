@@ -1,8 +1,8 @@
 // Jobs on this very machine: the job directory without a container, each under a supervisor process of its own.
-#include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <csignal>
 
 #include <algorithm>
 #include <atomic>
@@ -89,7 +89,7 @@ class ShellExecution : public Execution {
   }
   ~ShellExecution() override;
 
-  void prepare(std::stop_token);
+  void prepare(const std::stop_token&);
   // False when nothing is left of it.
   bool adopt(std::string_view handle, std::uint64_t log_bytes_kept);
 
@@ -116,7 +116,7 @@ class ShellExecution : public Execution {
   std::uint64_t log_bytes_kept_ = 0;
 };
 
-void ShellExecution::prepare(std::stop_token stop) {
+void ShellExecution::prepare(const std::stop_token& stop) {
   if (!spec_.services.empty()) {
     throw WorldError("runner_system_failure",
                      "job " + spec_.id.name + " needs the service " + spec_.services.front().image +
@@ -238,7 +238,7 @@ class ShellExecutor : public Executor {
 
   std::unique_ptr<Execution> prepare(const JobSpec& spec, Notices&, std::stop_token stop) override {
     auto execution = std::make_unique<ShellExecution>(shared_, spec);
-    execution->prepare(std::move(stop));
+    execution->prepare(stop);
     return execution;
   }
   std::unique_ptr<Execution> adopt(const JobSpec& spec, std::string_view handle, std::uint64_t kept) override {
