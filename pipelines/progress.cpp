@@ -74,12 +74,17 @@ struct Progress::Impl {
   std::vector<Ended> ended;                        // by the call in progress
   std::size_t running = 0;
   std::size_t pending = 0;
+  const bool keep_going;
   bool cancelled = false;
   bool blocked = false;  // a manual job that is not optional waits
   bool any_ran = false, any_failed = false, any_broken = false, any_cancelled = false;
 
-  explicit Impl(const Plan& a_plan, const std::vector<JobIndex>& manual)
-      : plan(a_plan), jobs(plan.jobs.size()), started_manually(plan.jobs.size()), first_dependent(jobs.size() + 1) {
+  Impl(const Plan& a_plan, const std::vector<JobIndex>& manual, bool goes_on)
+      : plan(a_plan),
+        jobs(plan.jobs.size()),
+        started_manually(plan.jobs.size()),
+        first_dependent(jobs.size() + 1),
+        keep_going(goes_on) {
     for (const JobIndex job : manual) started_manually[job] = true;
     for (const PlannedJob& job : plan.jobs) {
       if (!job.included) continue;
@@ -123,7 +128,13 @@ struct Progress::Impl {
   // A job's waits are over: it starts, is skipped, or is left to a person.
   void decide(JobIndex job, const Waits& waits) {
     if (jobs[job].state != State::pending) return;
-    decided.emplace_back(job, lets_run(plan.jobs[job].when, plan.jobs[job].dag, waits));
+    decided.emplace_back(job, may_run(job, waits));
+  }
+
+  bool may_run(JobIndex job, Waits waits) const {
+    const PlannedJob& planned = plan.jobs[job];
+    if (keep_going && !planned.dag && planned.when != When::on_failure) waits.failed = false;
+    return lets_run(planned.when, planned.dag, waits);
   }
 
   void settle() {
@@ -210,8 +221,8 @@ struct Progress::Impl {
   std::vector<Ended> take_ended() { return std::exchange(ended, {}); }
 };
 
-Progress::Progress(const Plan& plan, const std::vector<JobIndex>& started_manually)
-    : impl_(std::make_unique<Impl>(plan, started_manually)) {}
+Progress::Progress(const Plan& plan, const std::vector<JobIndex>& started_manually, bool keep_going)
+    : impl_(std::make_unique<Impl>(plan, started_manually, keep_going)) {}
 Progress::~Progress() = default;
 
 std::vector<Ended> Progress::begin() {
@@ -260,7 +271,7 @@ std::vector<JobIndex> Progress::likely_next(std::size_t limit) const {
     waits.add(self.stages[i].waits);
     for (const JobIndex job : self.stages[i + 1].jobs) {
       if (found + sure == limit || ++looked_at > 8 * limit + 64) break;
-      if (self.waits_for_person(job) || !lets_run(self.plan.jobs[job].when, false, waits)) continue;
+      if (self.waits_for_person(job) || !self.may_run(job, waits)) continue;
       likely.push_back(job);
       ++found;
     }

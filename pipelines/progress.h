@@ -52,7 +52,9 @@ class Progress {
  public:
   // The plan must outlive this object. `started_manually`: manual jobs that run like on_success ones
   // (Plan::asked_for); others in the list are ignored.
-  explicit Progress(const Plan&, const std::vector<JobIndex>& started_manually = {});
+  // `keep_going`: a failure does not hold back later stages (jobs that need the failed one are skipped all the same);
+  // the verdict is what it would have been.
+  explicit Progress(const Plan&, const std::vector<JobIndex>& started_manually = {}, bool keep_going = false);
   ~Progress();
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;

@@ -90,7 +90,7 @@ SessionResult Session::run(Observer& console, std::stop_token stop, std::optiona
   const JobFactory factory(pipeline_, plan_, std::move(run_settings));
 
   Recorder recorder(store_, result.run);
-  pipelines::Progress progress(plan_, plan_.asked_for);
+  pipelines::Progress progress(plan_, plan_.asked_for, settings_.keep_going);
 
   RunStarted started;
   started.run = result.run;

@@ -45,7 +45,8 @@ struct Drive {
   Outcomes outcomes;
   Jobs running;
 
-  explicit Drive(const Plan& plan, const Jobs& manual = {}) : progress(plan, manual) {
+  explicit Drive(const Plan& plan, const Jobs& manual = {}, bool keep_going = false)
+      : progress(plan, manual, keep_going) {
     note(progress.begin());
     start();
   }
@@ -150,6 +151,21 @@ TEST(Progress, AnEarlierFailureIsRememberedByAllLaterStages) {
   run.finish(clean);
   EXPECT_EQ(run.outcomes.at(late), Outcome::skipped);
   run.finish(rescue);
+  EXPECT_EQ(run.progress.verdict(), Verdict::failed);
+}
+
+TEST(Progress, KeepGoingRunsLaterStagesButNotWhatNeedsTheFailedJob) {
+  Builder builder;
+  const JobIndex a = builder.add(0), b = builder.add(1), needing = builder.add(1, When::on_success, Jobs{a}),
+                 c = builder.add(2), reacting = builder.add(2, When::on_failure);
+  Drive run(builder.plan, {}, /*keep_going=*/true);
+  run.finish(a, Outcome::failed);
+  EXPECT_EQ(run.running, Jobs{b});
+  EXPECT_EQ(run.outcomes.at(needing), Outcome::skipped);
+  run.finish(b);
+  EXPECT_EQ(run.running, (Jobs{c, reacting}));
+  run.finish(c);
+  run.finish(reacting);
   EXPECT_EQ(run.progress.verdict(), Verdict::failed);
 }
 
