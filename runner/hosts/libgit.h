@@ -4,22 +4,50 @@
 
 #include <git2.h>
 
+#include <cstddef>
 #include <filesystem>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "runner/hosts/git.h"
 
 namespace runner::git {
 
+// One handle of libgit2; frees itself.
 template <class T, void (*free)(T*)>
-struct Free {
-  void operator()(T* handle) const { free(handle); }
+class Handle {
+ public:
+  Handle() = default;
+  Handle(std::nullptr_t) {}  // NOLINT: as a pointer
+  explicit Handle(T* raw) : raw_(raw) {}
+  Handle(Handle&& other) noexcept : raw_(other.release()) {}
+  Handle& operator=(Handle&& other) noexcept {
+    if (this != &other) {
+      reset();
+      raw_ = other.release();
+    }
+    return *this;
+  }
+  ~Handle() { reset(); }
+  T* get() const { return raw_; }
+  explicit operator bool() const { return raw_ != nullptr; }
+  T* release() { return std::exchange(raw_, nullptr); }
+  void reset() {
+    if (raw_ != nullptr) {
+      free(release());
+    }
+  }
+  // Where libgit2 puts a new one.
+  T** fill() {
+    reset();
+    return &raw_;
+  }
+
+ private:
+  T* raw_ = nullptr;
 };
-template <class T, void (*free)(T*)>
-using Handle = std::unique_ptr<T, Free<T, free>>;
 
 using Repository = Handle<git_repository, git_repository_free>;
 using Object = Handle<git_object, git_object_free>;
@@ -33,23 +61,10 @@ using Remote = Handle<git_remote, git_remote_free>;
 using Config = Handle<git_config, git_config_free>;
 using Tag = Handle<git_tag, git_tag_free>;
 
-// Passes a pointer for libgit2 to fill: `check(git_x_lookup(into(x), …), …)`.
-template <class H>
-class Into {
- public:
-  explicit Into(H& handle) : handle_(handle) {}
-  ~Into() { handle_.reset(raw_); }
-  Into(const Into&) = delete;
-  Into& operator=(const Into&) = delete;
-  operator typename H::pointer*() { return &raw_; }  // NOLINT: that is its purpose
-
- private:
-  H& handle_;
-  typename H::pointer raw_ = nullptr;
-};
-template <class H>
-Into<H> into(H& handle) {
-  return Into<H>(handle);
+// `check(git_x_lookup(into(x), …), …)`
+template <class T, void (*free)(T*)>
+T** into(Handle<T, free>& handle) {
+  return handle.fill();
 }
 
 // libgit2's own words for what went wrong last on this thread.

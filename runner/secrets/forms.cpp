@@ -249,7 +249,7 @@ std::vector<std::string> secret_forms(std::string_view secret) {
   }
   std::erase_if(forms, [](const std::string& form) { return too_short(form); });
   std::ranges::sort(forms);
-  forms.erase(std::ranges::unique(forms).begin(), forms.end());
+  forms.erase(std::unique(forms.begin(), forms.end()), forms.end());
   return forms;
 }
 

@@ -133,7 +133,7 @@ SecretSet::SecretSet(const std::vector<std::string>& secrets) {
   }
   // As bytes, not as char, which may be signed; and std::string compares them so.
   std::ranges::sort(automaton->forms);
-  automaton->forms.erase(std::ranges::unique(automaton->forms).begin(), automaton->forms.end());
+  automaton->forms.erase(std::unique(automaton->forms.begin(), automaton->forms.end()), automaton->forms.end());
   if (!automaton->forms.empty()) {
     automaton->build();
     automaton_ = std::move(automaton);

@@ -29,7 +29,7 @@ namespace {
 constexpr std::uint64_t worth_knowing = 256 * 1024;
 // A thread's batch: bytes and pieces per transaction. Log writers wait for one such transaction at most.
 constexpr std::size_t batch_bytes = chunk_size;
-constexpr std::size_t batch_pieces = 512;
+constexpr std::size_t batch_pieces = 4096;
 // The clock of a file system may stand still this long: a file changed later than this before it was read may change
 // again without its times telling. (One tick at 100 Hz and some.)
 constexpr std::int64_t racy_ns = 12'000'000;

@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <random>
 #include <thread>
 
 namespace runner::db {
@@ -115,18 +114,23 @@ void Database::open_writer() {
         std::filesystem::permissions(
             options_.file, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write, ignored);
       }
-      connection->run("PRAGMA auto_vacuum = INCREMENTAL");  // has effect in an empty database only
-      connection->run("PRAGMA journal_mode = WAL");
-      connection->run("PRAGMA synchronous = NORMAL");
-      connection->run("PRAGMA foreign_keys = OFF");
-      connection->run("PRAGMA journal_size_limit = 16777216");
-      connection->run("PRAGMA cache_size = -4096");
-      bool current = false;
+      std::int64_t version = 0;
       {
-        Query version(*connection, "PRAGMA user_version");
-        version.step();
-        current = version.integer(0) == schema_version();
+        Query query(*connection, "PRAGMA user_version");
+        query.step();
+        version = query.integer(0);
       }
+      if (version == 0) {
+        connection->run("PRAGMA auto_vacuum = INCREMENTAL");  // has effect in an empty database only
+      }
+      if (version <= schema_version()) {  // a newer one is not touched
+        connection->run("PRAGMA journal_mode = WAL");
+      }
+      connection->run("PRAGMA synchronous = NORMAL");
+      connection->run("PRAGMA wal_autocheckpoint = 4000");  // 16 MB: a checkpoint waits for the disk
+      connection->run("PRAGMA journal_size_limit = 33554432");
+      connection->run("PRAGMA cache_size = -8192");
+      const bool current = version == schema_version();
       if (!current) {
         connection->run("BEGIN IMMEDIATE");
         try {

@@ -176,7 +176,8 @@ void Store::extract(ArtifactId id, const std::filesystem::path& directory, std::
   const ChunkFiles files(impl_->chunk_directory());
   Destination destination(directory);
   // Symlinks last: nothing of this artifact is looked up through them.
-  std::ranges::stable_partition(entries, [](const TreeEntry& e) { return e.type != TreeEntry::Type::symlink; });
+  std::stable_partition(entries.begin(), entries.end(),
+                        [](const TreeEntry& e) { return e.type != TreeEntry::Type::symlink; });
   for (const TreeEntry& entry : entries) {
     if (stop.stop_requested()) {
       throw StoreError(StoreFault::other, "taking the artifacts out was stopped");
