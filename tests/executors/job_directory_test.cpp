@@ -220,15 +220,6 @@ TEST_P(JobDirectoryTest, ABootstrapKilledFromOutsideIsDead) {
   EXPECT_EQ(result_of(followed, work_).reason, "lost");
 }
 
-TEST_P(JobDirectoryTest, NoGoForADeadBootstrap) {
-  bootstrap_->kill();
-  job_->write_script(work_, project_.string());
-  EXPECT_FALSE(job_->go(hooks_.dead, {}));
-  std::stop_source stopped;
-  stopped.request_stop();
-  EXPECT_FALSE(job_->go({}, stopped.get_token()));
-}
-
 TEST_P(JobDirectoryTest, TheJobMayTruncateAndReplaceItsLog) {
   const std::string log = in_job("log").string();
   auto followed = run_script(
@@ -305,6 +296,16 @@ TEST(JobDirectoryModes, AnyUserOfTheContainerAndNobodyElse) {
   for (const char* name : {"job/.job/go", "job/.job/sig", "job/.job/log", "job/.job/after.log"})
     EXPECT_EQ(mode(name), 0666U);
   for (const char* name : {"job/.job/script", "job/.job/after"}) EXPECT_EQ(mode(name), 0644U);
+}
+
+TEST(JobDirectoryGo, NotWithoutABootstrap) {
+  const TemporaryDirectory directory;
+  auto job = JobDirectory::create(directory / "job");
+  int asked = 0;
+  EXPECT_FALSE(job.go([&] { return ++asked == 3; }, {}));
+  std::stop_source stopped;
+  stopped.request_stop();
+  EXPECT_FALSE(job.go({}, stopped.get_token()));
 }
 
 TEST(JobDirectoryOpen, OnlyWhatIsWhole) {
