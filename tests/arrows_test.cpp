@@ -28,7 +28,7 @@ std::vector<Include> read_includes() {
   const fs::path root = RUNNER_SOURCE_DIR;
   for (const char* room : {"pipelines", "executors", "runner"}) {
     for (const fs::directory_entry& entry : fs::recursive_directory_iterator(root / room)) {
-      const std::string file = fs::relative(entry.path(), root).generic_string();
+      const std::string file = entry.path().lexically_relative(root).generic_string();
       if (!entry.is_regular_file() || !(file.ends_with(".cpp") || is_header(file))) continue;
       std::ifstream in(entry.path());
       int number = 0;

@@ -198,7 +198,9 @@ class Doctor {
     for (const RunId run : orphans) by_run.try_emplace(run);
     if (by_run.empty()) return add({State::good, "leftovers", "none", {}});
     const std::set<RunId> unfinished(orphans.begin(), orphans.end());
-    for (const auto& [run, found] : by_run) {
+    for (const auto& entry : by_run) {  // no structured binding: clang 14 does not let a lambda see one
+      const RunId run = entry.first;
+      const auto& found = entry.second;
       if (clean_) {
         guarded("leftovers", [&] { clean(run, found, unfinished.contains(run)); });
       } else {
@@ -227,7 +229,7 @@ class Doctor {
     for (std::size_t i = 0; i < 3; ++i) {
       if (counts[i] > 0) parts.push_back(fmt::format("{} {}{}", counts[i], names[i], counts[i] == 1 ? "" : "s"));
     }
-    return parts.empty() ? "nothing on the engine" : fmt::format("{}", fmt::join(parts, ", "));
+    return fmt::format("{}", fmt::join(parts, ", "));
   }
 
   static std::string of_run(RunId run) { return run == 0 ? "an unknown run" : fmt::format("run {}", run); }
@@ -235,7 +237,8 @@ class Doctor {
   void tell(RunId run, const std::vector<executors::Leftover>& found, bool unfinished) {
     if (unfinished) {
       add({State::doubtful, "leftovers",
-           fmt::format("run {} did not finish and nobody drives it; it left {}", run, summary(found)),
+           fmt::format("run {} did not finish and nobody drives it{}{}", run, found.empty() ? "" : "; it left ",
+                       summary(found)),
            fmt::format("`runner resume {}` takes it up, `runner doctor --clean` gives it up", run)});
     } else {
       add({State::doubtful, "leftovers", fmt::format("{} left {}", of_run(run), summary(found)),
@@ -263,7 +266,7 @@ class Doctor {
     if (unfinished) give_up(run);
     add({State::good,
          "leftovers",
-         unfinished ? fmt::format("gave up run {} and removed {}", run, summary(found))
+         unfinished ? fmt::format("gave up run {}{}{}", run, found.empty() ? "" : " and removed ", summary(found))
                     : fmt::format("removed {} of {}", summary(found), of_run(run)),
          {}});
   }

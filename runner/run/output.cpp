@@ -83,7 +83,7 @@ void Output::write_all(std::string_view bytes) {
   while (!bytes.empty()) {
     const ssize_t n = ::write(options_.fd, bytes.data(), std::min(bytes.size(), enough));
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {  // somebody made the descriptor non-blocking
+    if (n < 0 && errno == EAGAIN) {  // somebody made the descriptor non-blocking
       pollfd waiting{options_.fd, POLLOUT, 0};
       ::poll(&waiting, 1, -1);
       continue;
