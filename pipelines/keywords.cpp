@@ -329,6 +329,12 @@ std::vector<std::string_view> job_keyword_names() {
   return names;
 }
 
+bool is_job_keyword(std::string_view name) { return find_job_keyword(name) != std::size(job_table); }
+
+bool is_global_keyword(std::string_view name) {
+  return std::ranges::find(global_table, name, &Field<PipelineDraft>::name) != std::end(global_table);
+}
+
 std::span<const Field<PipelineDraft>> global_keywords() { return global_table; }
 
 std::vector<std::string_view> global_keyword_names() {

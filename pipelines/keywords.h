@@ -35,6 +35,7 @@ struct JobKeyword {
 
 std::span<const JobKeyword> job_keywords();
 std::vector<std::string_view> job_keyword_names();
+bool is_job_keyword(std::string_view name);
 
 inline constexpr std::size_t most_job_keywords = 64;
 using JobKeywordSet = std::bitset<most_job_keywords>;
@@ -61,6 +62,7 @@ struct PipelineDraft {
 
 std::span<const Field<PipelineDraft>> global_keywords();
 std::vector<std::string_view> global_keyword_names();
+bool is_global_keyword(std::string_view name);
 
 // Reads the file's global keywords (its other entries are jobs).
 void read_globals(Reader&, Yaml root, PipelineDraft&);

@@ -20,16 +20,10 @@ namespace {
 
 constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
 
-bool is_global(std::string_view name) {
-  const auto table = global_keywords();
-  return std::ranges::find(table, name, &Field<PipelineDraft>::name) != table.end();
-}
-
 // A mapping without one keyword of a job, whose name is nearly a global keyword's, is a typing mistake and no job.
 bool looks_like_job(Yaml body) {
-  const std::vector<std::string_view> known = job_keyword_names();
   for (std::size_t i = 0; i < body.size(); ++i) {
-    if (std::ranges::find(known, body.key(i).text()) != known.end()) {
+    if (is_job_keyword(body.key(i).text())) {
       return true;
     }
   }
@@ -104,7 +98,7 @@ class PipelineParser {
     drafts_.reserve(root_.size());
     for (std::uint32_t i = 0; i < root_.size(); ++i) {
       const Yaml key = root_.key(i);
-      if (key.text().starts_with('.') || is_global(key.text())) {
+      if (key.text().starts_with('.') || is_global_keyword(key.text())) {
         continue;
       }
       if (!is_job(findings_, key, root_.value(i))) {

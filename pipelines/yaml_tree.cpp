@@ -7,7 +7,6 @@
 #include <yaml-cpp/parser.h>
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 #include <istream>
 #include <limits>
@@ -15,20 +14,12 @@
 #include <unordered_map>
 #include <utility>
 
+#include "pipelines/yaml_entries.h"
+#include "pipelines/yaml_refusal.h"
 #include "pipelines/yaml_text.h"
 
 namespace pipelines {
 namespace {
-
-constexpr std::uint64_t node_weight = 32;
-
-// Why a text was refused. Thrown through yaml-cpp's parser, which has no other way to be stopped; caught in load().
-struct Refusal {
-  Mark mark;
-  std::string message;
-  std::string hint;
-  std::vector<Mark> others;
-};
 
 // yaml-cpp reads from a stream; this one reads the caller's text where it lies.
 //
@@ -77,158 +68,6 @@ class ViewBuffer : public std::streambuf {
   std::uint32_t source_;
   std::int64_t open_ = 0;
   std::int64_t marks_ = 0;
-};
-
-constexpr std::string_view tab_message = "a tab cannot indent YAML";
-constexpr std::string_view tab_hint = "indent with spaces";
-
-struct Mended {
-  std::string_view theirs;
-  std::string_view message;
-  std::string_view hint;
-};
-
-// yaml-cpp's words, and what they mean to somebody who wrote a pipeline.
-const std::array mended_messages = {
-    Mended{YAML::ErrorMsg::TAB_IN_INDENTATION, tab_message, tab_hint},
-    Mended{YAML::ErrorMsg::END_OF_MAP, "this line does not fit the mapping it stands in",
-           "check its indentation, and that the key ends with `:` and a space"},
-    Mended{YAML::ErrorMsg::END_OF_MAP_FLOW, "`{` is not closed here",
-           "write `}` or `,`; quote a value that contains `{`, `}`, `,` or `: `"},
-    Mended{YAML::ErrorMsg::END_OF_SEQ, "this line does not fit the list it stands in",
-           "check its indentation, and that the item begins with `- `"},
-    Mended{YAML::ErrorMsg::END_OF_SEQ_FLOW, "`[` is not closed here",
-           "write `]` or `,`; quote a value that contains `[`, `]` or `,`"},
-    Mended{YAML::ErrorMsg::MULTIPLE_TAGS, "two tags stand on one value", "keep one"},
-    Mended{YAML::ErrorMsg::MULTIPLE_ANCHORS, "two anchors (`&name`) stand on one value", "keep one"},
-    Mended{YAML::ErrorMsg::ALIAS_CONTENT, "an alias (`*name`) cannot have a tag or an anchor",
-           "put it on the anchored value"},
-    Mended{YAML::ErrorMsg::INVALID_HEX, "this escape needs hexadecimal digits",
-           R"(\xNN takes two, \uNNNN four; single quotes keep a backslash as it is)"},
-    Mended{YAML::ErrorMsg::UNKNOWN_TOKEN, "no YAML value can begin with this character", "quote the value"},
-    Mended{YAML::ErrorMsg::DOC_IN_SCALAR, "a quoted string is not closed before `---` or `...`", "close the quotes"},
-    Mended{YAML::ErrorMsg::EOF_IN_SCALAR, "a quoted string is not closed", "close the quotes"},
-    Mended{YAML::ErrorMsg::CHAR_IN_SCALAR, "a value cannot go on like this", "quote the whole value"},
-    Mended{YAML::ErrorMsg::FLOW_END, "a closing bracket without its opening one", "remove it, or quote the value"},
-    Mended{YAML::ErrorMsg::BLOCK_ENTRY, "a list item (`- `) cannot stand here",
-           "put the list on lines of its own, below its key"},
-    Mended{YAML::ErrorMsg::MAP_KEY, "a key cannot stand here", "check the indentation of this line"},
-    Mended{YAML::ErrorMsg::MAP_VALUE, "a `: ` cannot stand here",
-           "quote a value that contains `: `, or check the indentation of this line"},
-    Mended{YAML::ErrorMsg::ALIAS_NOT_FOUND, "`*` names no anchor", "quote a value that begins with `*`"},
-    Mended{YAML::ErrorMsg::ANCHOR_NOT_FOUND, "`&` names no anchor", "quote a value that begins with `&`"},
-    Mended{YAML::ErrorMsg::CHAR_IN_ALIAS, "this character cannot be part of an alias (`*name`)",
-           "quote a value that begins with `*`"},
-    Mended{YAML::ErrorMsg::CHAR_IN_ANCHOR, "this character cannot be part of an anchor (`&name`)",
-           "quote a value that begins with `&`"},
-    Mended{YAML::ErrorMsg::ZERO_INDENT_IN_BLOCK, "a block's indentation cannot be 0", "write a digit from 1 to 9"},
-    Mended{YAML::ErrorMsg::CHAR_IN_BLOCK, "nothing but a comment may follow `|` or `>` on its line",
-           "begin the text on the next line"},
-    Mended{YAML::ErrorMsg::UNKNOWN_ANCHOR, "this alias has no anchor above it",
-           "anchors (`&name`) must stand before their aliases (`*name`), in the same file"},
-    Mended{YAML::ErrorMsg::BAD_FILE, "the document is nested too deeply", "at most 100 levels are read"},
-    Mended{YAML::ErrorMsg::TAG_WITH_NO_SUFFIX, "a tag is not complete", "quote a value that begins with `!`"},
-    Mended{YAML::ErrorMsg::END_OF_VERBATIM_TAG, "a tag is not complete", "quote a value that begins with `!`"},
-    Mended{YAML::ErrorMsg::CHAR_IN_TAG_HANDLE, "a tag is not complete", "quote a value that begins with `!`"},
-};
-
-// The tab in the indentation of the line that begins at `start`, if there is one before its first word.
-std::optional<std::size_t> indenting_tab(std::string_view text, std::size_t start) {
-  const std::size_t at = text.find_first_not_of(' ', start);
-  if (at >= text.size() || text[at] != '\t') {
-    return std::nullopt;
-  }
-  const std::size_t word = text.find_first_not_of(" \t", at);
-  return word >= text.size() || text[word] == '\n' || text[word] == '\r' || text[word] == '#' ? std::nullopt
-                                                                                              : std::optional(at);
-}
-
-Refusal mend(const YAML::Exception& exception, std::string_view text, std::uint32_t source) {
-  Refusal refusal;
-  if (!exception.mark.is_null()) {
-    refusal.mark = {source, static_cast<std::uint32_t>(exception.mark.line) + 1,
-                    static_cast<std::uint32_t>(exception.mark.column) + 1};
-  }
-  // A tab that indents makes yaml-cpp stumble over something else on that line, or on the next.
-  if (!exception.mark.is_null()) {
-    std::size_t line_start = text.substr(0, static_cast<std::size_t>(exception.mark.pos)).rfind('\n') + 1;
-    for (std::uint32_t line = refusal.mark.line; line > 0 && refusal.mark.line - line < 2; --line) {
-      if (const std::optional<std::size_t> tab = indenting_tab(text, line_start)) {
-        return {{source, line, static_cast<std::uint32_t>(*tab - line_start) + 1},
-                std::string(tab_message),
-                std::string(tab_hint),
-                {}};
-      }
-      line_start = line_start < 2 ? 0 : text.substr(0, line_start - 1).rfind('\n') + 1;
-    }
-  }
-  const std::string_view theirs = exception.msg;
-  if (theirs.starts_with(YAML::ErrorMsg::INVALID_ESCAPE) || theirs == YAML::ErrorMsg::INVALID_HEX) {
-    // Marked behind the escape; its backslash is meant.
-    const auto pos = static_cast<std::size_t>(exception.mark.pos);
-    const std::size_t escape = text.substr(0, pos).rfind('\\');
-    if (escape != std::string_view::npos && pos - escape < refusal.mark.column) {
-      refusal.mark.column -= static_cast<std::uint32_t>(pos - escape);
-    }
-  }
-  const auto* found = std::ranges::find_if(mended_messages, [&](const Mended& m) { return m.theirs == theirs; });
-  if (found != mended_messages.end()) {
-    refusal.message = found->message;
-    refusal.hint = found->hint;
-  } else if (theirs.starts_with(YAML::ErrorMsg::INVALID_ESCAPE)) {
-    refusal.message = fmt::format("unknown escape `\\{}` in a double-quoted string",
-                                  theirs.substr(std::string_view(YAML::ErrorMsg::INVALID_ESCAPE).size()));
-    refusal.hint = R"(write `\\` for a backslash, or use single quotes)";
-  } else if (theirs.starts_with(YAML::ErrorMsg::UNKNOWN_ANCHOR)) {
-    refusal.message = "this alias has no anchor above it";
-    refusal.hint = "anchors (`&name`) must stand before their aliases (`*name`), in the same file";
-  } else {
-    refusal.message = fmt::format("this is not YAML: {}", theirs);
-  }
-  return refusal;
-}
-
-// An ordered mapping under construction, by the rules of Ruby's Hash: a key that comes again keeps its place.
-class EntryTable {
- public:
-  struct Slot {
-    YamlTree::Entry entry;
-    bool merged = false;  // came by `<<`
-  };
-
-  void clear() {
-    slots_.clear();
-    by_key_.clear();
-  }
-
-  // The slot that already has this key, or none.
-  Slot* find(std::string_view key, const auto& text_of) {
-    if (slots_.size() <= few) {
-      const auto found = std::ranges::find_if(slots_, [&](const Slot& s) { return text_of(s.entry.key) == key; });
-      return found == slots_.end() ? nullptr : &*found;
-    }
-    if (by_key_.empty()) {
-      for (std::uint32_t i = 0; i < slots_.size(); ++i) {
-        by_key_.emplace(text_of(slots_[i].entry.key), i);
-      }
-    }
-    const auto found = by_key_.find(key);
-    return found == by_key_.end() ? nullptr : &slots_[found->second];
-  }
-
-  void append(std::string_view key, Slot slot) {
-    if (!by_key_.empty()) {
-      by_key_.emplace(key, static_cast<std::uint32_t>(slots_.size()));
-    }
-    slots_.push_back(slot);
-  }
-
-  const std::vector<Slot>& slots() const { return slots_; }
-
- private:
-  static constexpr std::size_t few = 12;
-  std::vector<Slot> slots_;
-  std::unordered_map<std::string_view, std::uint32_t> by_key_;  // only when there are more than a few
 };
 
 }  // namespace
@@ -429,11 +268,11 @@ class TreeBuilder : public YAML::EventHandler {
   }
 
   void add(const YamlTree::Node& node, YAML::anchor_t anchor, std::size_t bytes = 0) {
-    written_ += node_weight + bytes;
+    written_ += YamlTree::node_weight + bytes;
     if (written_ > Limits::weight) {
       throw Refusal{mark_of(node),
                     "the file has too many values",
-                    fmt::format("at most {} million are read", Limits::weight / node_weight / 1'000'000),
+                    fmt::format("at most {} million are read", Limits::weight / YamlTree::node_weight / 1'000'000),
                     {}};
     }
     const auto index = static_cast<NodeIndex>(tree_.nodes_.size());
@@ -461,11 +300,8 @@ class TreeBuilder : public YAML::EventHandler {
     const std::size_t line_start = pos - static_cast<std::size_t>(mark.column);
     const std::size_t first = text_.find_first_not_of(' ', line_start);
     if (first < pos && text_[first] == '\t' && text_.find_first_not_of(" \t", first) == pos) {
-      throw Refusal{
-          {source_, static_cast<std::uint32_t>(mark.line) + 1, static_cast<std::uint32_t>(first - line_start) + 1},
-          std::string(tab_message),
-          std::string(tab_hint),
-          {}};
+      throw tab_refusal(
+          {source_, static_cast<std::uint32_t>(mark.line) + 1, static_cast<std::uint32_t>(first - line_start) + 1});
     }
   }
 
@@ -512,7 +348,7 @@ class TreeBuilder : public YAML::EventHandler {
 
   // Writes the container's edges and what it weighs.
   void finish(const Open& container, std::span<const NodeIndex> items, std::size_t size) {
-    std::uint64_t weight = node_weight;
+    std::uint64_t weight = YamlTree::node_weight;
     unsigned height = 0;
     for (const NodeIndex item : items) {
       weight += tree_.weight_of(item);
@@ -690,7 +526,11 @@ std::optional<Yaml> YamlTree::load(std::string_view text, std::uint32_t source, 
   } catch (const Refusal& refusal) {
     return refuse(refusal);
   } catch (const YAML::Exception& exception) {
-    return refuse(mend(exception, text, source));
+    // Line and column 0 where yaml-cpp knows no place, which then is the first byte.
+    const YAML::Mark mark = exception.mark.is_null() ? YAML::Mark() : exception.mark;
+    return refuse(mend_syntax_error(
+        exception.msg, {source, static_cast<std::uint32_t>(mark.line) + 1, static_cast<std::uint32_t>(mark.column) + 1},
+        static_cast<std::size_t>(mark.pos), text));
   }
   if (!builder.root() || nodes_[*builder.root()].kind == Kind::null) {
     return refuse(
@@ -698,126 +538,5 @@ std::optional<Yaml> YamlTree::load(std::string_view text, std::uint32_t source, 
   }
   return Yaml(*this, *builder.root());
 }
-
-std::optional<Yaml> YamlTree::make_mapping(Mark mark, std::span<const Entry> entries) {
-  merged_entries_ += entries.size() + 1;
-  if (merged_entries_ > Limits::merged_entries) {
-    return std::nullopt;
-  }
-  Node node;
-  node.kind = Kind::mapping;
-  node.source = static_cast<std::uint16_t>(mark.source);
-  node.line = mark.line;
-  node.column = mark.column;
-  node.size = static_cast<std::uint32_t>(entries.size());
-  std::uint64_t weight = node_weight;
-  unsigned height = 0;
-  const auto first = static_cast<std::uint32_t>(edges_.size());
-  for (const Entry& entry : entries) {
-    weight += weight_of(entry.key) + weight_of(entry.value);
-    height = std::max(height, height_of(entry.value));
-    edges_.push_back(entry.key);
-    edges_.push_back(entry.value);
-  }
-  node.edges = {first,
-                static_cast<std::uint32_t>(std::min<std::uint64_t>(weight, std::numeric_limits<std::uint32_t>::max()))};
-  node.extra = static_cast<std::uint8_t>(height + 1);
-  nodes_.push_back(node);
-  return Yaml(*this, static_cast<NodeIndex>(nodes_.size() - 1));
-}
-
-const char* YamlTree::keep(std::string_view text) {
-  constexpr std::size_t block = 64 * 1024;
-  // A block never grows beyond its capacity, so what points into it stays.
-  if (blocks_.empty() || blocks_.back().capacity() - blocks_.back().size() < text.size()) {
-    blocks_.emplace_back().reserve(std::max(block, text.size()));
-  }
-  std::string& last = blocks_.back();
-  const std::size_t begin = last.size();
-  last.append(text);
-  return last.data() + begin;
-}
-
-std::uint64_t YamlTree::weight_of(NodeIndex index) const {
-  const Node& node = nodes_[index];
-  switch (node.kind) {
-    case Kind::null:
-      return node_weight;
-    case Kind::scalar:
-      return node_weight + node.size;
-    case Kind::sequence:
-    case Kind::mapping:
-      return node.edges.weight;
-  }
-  return node_weight;
-}
-
-unsigned YamlTree::height_of(NodeIndex index) const {
-  const Node& node = nodes_[index];
-  return node.kind == Kind::sequence || node.kind == Kind::mapping ? node.extra : 0U;
-}
-
-Kind Yaml::kind() const { return tree_->nodes_[index_].kind; }
-
-Mark Yaml::mark() const {
-  const YamlTree::Node& node = tree_->nodes_[index_];
-  return {node.source, node.line, node.column};
-}
-
-std::string_view Yaml::text() const {
-  const YamlTree::Node& node = tree_->nodes_[index_];
-  return node.kind == Kind::scalar ? std::string_view(node.text, node.size) : std::string_view();
-}
-
-ScalarType Yaml::type() const {
-  const YamlTree::Node& node = tree_->nodes_[index_];
-  if (node.kind != Kind::scalar) {
-    return ScalarType::null;
-  }
-  return (node.extra & YamlTree::plain) != 0 ? scalar_type({node.text, node.size}) : ScalarType::string;
-}
-
-Mark Yaml::mark_at(std::size_t offset) const {
-  const YamlTree::Node& node = tree_->nodes_[index_];
-  if (node.kind != Kind::scalar || (node.extra & YamlTree::in_place) == 0) {
-    return mark();
-  }
-  const std::string_view source = tree_->texts_[node.source];
-  const auto begin = static_cast<std::size_t>(node.text - source.data());
-  const std::size_t line_start = source.substr(0, begin).rfind('\n') + 1;  // npos + 1 is 0
-  return {node.source, node.line,
-          static_cast<std::uint32_t>(begin - line_start + std::min<std::size_t>(offset, node.size)) + 1};
-}
-
-std::size_t Yaml::size() const {
-  const YamlTree::Node& node = tree_->nodes_[index_];
-  return node.kind == Kind::sequence || node.kind == Kind::mapping ? node.size : 0;
-}
-
-Yaml Yaml::item(std::size_t i) const { return {*tree_, tree_->edges_[tree_->nodes_[index_].edges.first + i]}; }
-
-Yaml Yaml::key(std::size_t i) const { return item(2 * i); }
-
-Yaml Yaml::value(std::size_t i) const { return item(2 * i + 1); }
-
-Yaml Yaml::find(std::string_view key) const {
-  for (std::size_t i = 0; is_mapping() && i < size(); ++i) {
-    if (this->key(i).text() == key) {
-      return value(i);
-    }
-  }
-  return {};
-}
-
-Yaml Yaml::find_key(std::string_view key) const {
-  for (std::size_t i = 0; is_mapping() && i < size(); ++i) {
-    if (this->key(i).text() == key) {
-      return this->key(i);
-    }
-  }
-  return {};
-}
-
-std::uint64_t Yaml::weight() const { return tree_->weight_of(index_); }
 
 }  // namespace pipelines

@@ -81,6 +81,8 @@ class YamlTree {
     NodeIndex value = 0;
   };
 
+  static constexpr std::uint64_t node_weight = 32;  // see Limits::weight
+
   YamlTree() = default;
   YamlTree(const YamlTree&) = delete;  // handles point here
   YamlTree& operator=(const YamlTree&) = delete;

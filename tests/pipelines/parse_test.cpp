@@ -476,20 +476,16 @@ TEST(Cascade, AJobThatIsNoMappingIsDefinedAllTheSame) {
 
 // --- size ------------------------------------------------------------------------------------------------------------
 
-double milliseconds(const std::string& text) {
-  const auto begin = std::chrono::steady_clock::now();
-  const Parsed parsed = parse(text, "f");
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
-}
-
 TEST(Size, MistakesOfManyJobsAreBoundedAndQuick) {
   std::string text;
-  for (int i = 0; i < 20'000; ++i) {
+  for (int i = 0; i < 5000; ++i) {
     const std::string n = std::to_string(i);
     text += "j" + n + ": {script: x, stage: s" + n + ", needs: [k" + n + "], extends: .e" + n + ", kw" + n + ": 1}\n";
   }
+  const auto begin = std::chrono::steady_clock::now();
   EXPECT_EQ(parse(text, "f").diagnostics.size(), 1001U);
-  EXPECT_LT(milliseconds(text), 20'000);
+  // Generous: sanitizers and a busy machine. Were each mistake compared with each job, it would take minutes.
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, seconds(20));
 }
 
 TEST(Size, WhatJobsTakeFromEachOtherIsBounded) {
