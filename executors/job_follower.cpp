@@ -52,12 +52,11 @@ JobFollower::JobFollower(JobDirectory& directory, Files files, const Work& work,
       stop_(std::move(stop)),
       skip_(from),
       buffer_(kBlock),
-      inotify_(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK)),
       wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   // Without inotify (its instances are limited per user) wait() polls.
-  if (inotify_ && ::inotify_add_watch(inotify_.get(), watchable(files_.directory).c_str(),
-                                      IN_CLOSE_WRITE | IN_MOVED_TO | IN_ONLYDIR) < 0) {
-    inotify_.reset();
+  if (files_.inotify >= 0 && ::inotify_add_watch(files_.inotify, watchable(files_.directory).c_str(),
+                                                 IN_CLOSE_WRITE | IN_MOVED_TO | IN_ONLYDIR) < 0) {
+    files_.inotify = -1;
   }
 }
 
@@ -187,20 +186,20 @@ std::uint64_t JobFollower::read_log(std::uint64_t limit) {
 // Waits until something happens in the directory, the log grows (if asked for), a stop is requested or the time comes.
 void JobFollower::wait(Clock::time_point until, bool for_log) {
   const bool watch_log = for_log && log_ >= 0;
-  if (inotify_ && watch_log) {
+  if (files_.inotify >= 0 && watch_log) {
     // One shot: while the log is read at intervals, the job's writes cost neither side an event.
-    log_watch_ = ::inotify_add_watch(inotify_.get(), watchable(log_).c_str(), IN_MODIFY | IN_ONESHOT);
+    log_watch_ = ::inotify_add_watch(files_.inotify, watchable(log_).c_str(), IN_MODIFY | IN_ONESHOT);
     const std::uint64_t size = log_size();  // it may have grown before the watch
     if (size != offset_ && (open_ || size > 0)) return;
   }
-  if (!inotify_ || (watch_log && log_watch_ < 0)) until = std::min(until, Clock::now() + Clock::duration(5ms));
+  if (files_.inotify < 0 || (watch_log && log_watch_ < 0)) until = std::min(until, Clock::now() + Clock::duration(5ms));
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now());
-  std::array<pollfd, 2> fds = {{{inotify_.get(), POLLIN, 0}, {wake_.get(), POLLIN, 0}}};
+  std::array<pollfd, 2> fds = {{{files_.inotify, POLLIN, 0}, {wake_.get(), POLLIN, 0}}};
   const int timeout = static_cast<int>(std::clamp<std::int64_t>(left.count(), 0, 60'000));
   if (::poll(fds.data(), fds.size(), timeout) <= 0) return;
   alignas(inotify_event) std::array<char, 4096> events;
   if ((fds[0].revents & POLLIN) != 0) {
-    while (::read(inotify_.get(), events.data(), events.size()) > 0) {
+    while (::read(files_.inotify, events.data(), events.size()) > 0) {
     }
   }
   if ((fds[1].revents & POLLIN) != 0) {

@@ -19,6 +19,7 @@ class JobFollower {
  public:
   struct Files {
     int directory, log, after_log;  // descriptors opened before the job started, so a replaced name does not matter
+    int inotify;                    // or -1
   };
   JobFollower(JobDirectory&, Files, const Work&, LogSink&, const JobDirectory::Hooks&, std::uint64_t from,
               std::stop_token);
@@ -60,7 +61,7 @@ class JobFollower {
   bool open_ = false;         // the section's start marker is out
   std::vector<char> buffer_;
 
-  UniqueFd inotify_, wake_;
+  UniqueFd wake_;
   int log_watch_ = -1;
   Clock::time_point deadline_, next_push_, next_dead_check_;
   Push pushed_ = Push::none;

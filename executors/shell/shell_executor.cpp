@@ -28,36 +28,42 @@ namespace {
 namespace fs = std::filesystem;
 using namespace std::chrono_literals;
 
-// Removes directories behind the jobs' backs.
+// Closes and removes directories behind the jobs' backs.
 class Removals {
  public:
   Removals() : thread_([this](const std::stop_token& stop) { work(stop); }) {}
-  void add(fs::path path) {
+  void add(fs::path path, std::optional<JobDirectory> open) {
     const std::lock_guard lock(mutex_);
-    paths_.push_back(std::move(path));
+    removals_.push_back({std::move(path), std::move(open)});
     changed_.notify_all();
   }
   void settle() {
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return paths_.empty(); });
+    changed_.wait(lock, [this] { return removals_.empty(); });
   }
 
  private:
+  struct Removal {
+    fs::path path;
+    std::optional<JobDirectory> open;
+  };
+
   void work(const std::stop_token& stop) {
     std::unique_lock lock(mutex_);
-    while (changed_.wait(lock, stop, [this] { return !paths_.empty(); })) {
-      const fs::path path = paths_.front();
+    while (changed_.wait(lock, stop, [this] { return !removals_.empty(); })) {
+      Removal& removal = removals_.front();  // stays where it is while others are added
       lock.unlock();
-      remove_tree(path);
+      removal.open.reset();
+      remove_tree(removal.path);
       lock.lock();
-      paths_.pop_front();  // only now: settle() waits for what is under way, too
+      removals_.pop_front();  // only now: settle() waits for what is under way, too
       changed_.notify_all();
     }
   }
 
   std::mutex mutex_;  // guards the next two
   std::condition_variable_any changed_;
-  std::deque<fs::path> paths_;
+  std::deque<Removal> removals_;
   std::jthread thread_;
 };
 
@@ -222,7 +228,7 @@ void ShellExecution::end() {
 ShellExecution::~ShellExecution() {
   try {
     end();
-    shared_->removals.add(spec_.directory);
+    shared_->removals.add(spec_.directory, std::move(directory_));
   } catch (...) {  // no memory: the directory stays for `doctor`
   }
 }
