@@ -74,7 +74,8 @@ void jobs(Engine& engine, int count) {
 
 void log(Engine& engine, std::size_t lines, std::size_t width) {
   const std::string line(width - 1, 'x');
-  const std::string id = create(engine, fmt::format("yes {} | head -n {}", line, lines));
+  const std::string id =
+      create(engine, fmt::format("awk 'BEGIN {{ for (i = 0; i < {}; i++) print \"{}\" }}'", lines, line));
   const std::size_t bytes = run(engine, id);
   engine.remove_container(id);
   if (bytes != lines * width) {
