@@ -99,6 +99,16 @@ std::vector<std::string> service_aliases(std::string_view image, const std::vect
   return result;
 }
 
+JobInputs inputs_of(const std::vector<executors::Collected>& collected,
+                    std::vector<std::pair<std::string, std::string>> dotenv) {
+  JobInputs result;
+  for (const auto& part : collected) {
+    if (part.kind == "archive") result.layers.push_back(part.directory);
+  }
+  result.dotenv = std::move(dotenv);
+  return result;
+}
+
 JobFactory::JobFactory(const pipelines::Pipeline& pipeline, const pipelines::Plan& plan, RunSettings settings)
     : pipeline_(pipeline), plan_(plan), settings_(std::move(settings)), secrets_(settings_.secrets) {}
 

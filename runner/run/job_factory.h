@@ -41,6 +41,9 @@ struct JobInputs {
   std::vector<std::pair<std::string, std::string>> dotenv;  // later ones win
 };
 
+// What a job that left this behind gives to those after it.
+JobInputs inputs_of(const std::vector<executors::Collected>&, std::vector<std::pair<std::string, std::string>> dotenv);
+
 class JobFactory {
  public:
   // Both must outlive the factory.

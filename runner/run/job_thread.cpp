@@ -167,10 +167,13 @@ AttemptEnded JobThread::work(std::stop_token stop) {
   log.finish();
 
   try {
+    ended.dotenv = read_dotenv(ended.result.collected, notices);
     if (!ended.result.collected.empty()) {
+      if (ended.result.outcome == pipelines::Outcome::passed) {
+        context_.mailbox.put({key_, Produced{inputs_of(ended.result.collected, ended.dotenv)}});
+      }
       context_.keeper.keep({key_, made_.artifacts_name, made_.expire_in}, ended.result.collected);
     }
-    ended.dotenv = read_dotenv(ended.result.collected, notices);
   } catch (const std::exception& error) {
     // The script's own failure has priority (GitLab: an upload that fails fails an otherwise green job).
     executors::JobResult failure = broken(error);
@@ -181,6 +184,7 @@ AttemptEnded JobThread::work(std::stop_token stop) {
       ended.result.message = failure.message;
     }
     ended.result.collected.clear();
+    ended.dotenv.clear();
   }
   return ended;
 }

@@ -29,6 +29,10 @@ struct Noticed {
   bool warning = false;
   std::string text;
 };
+// It has passed and its artifacts stand where later jobs read them, but are not stored yet.
+struct Produced {
+  JobInputs inputs;
+};
 struct AttemptEnded {
   executors::JobResult result;
   std::vector<std::pair<std::string, std::string>> dotenv;
@@ -38,7 +42,7 @@ struct AttemptEnded {
 struct Dropped {};
 struct Message {
   JobKey key;
-  std::variant<Prepared, Noticed, AttemptEnded, Dropped> what;
+  std::variant<Prepared, Noticed, Produced, AttemptEnded, Dropped> what;
 };
 
 // The one guarded queue. The scheduler's thread waits on it; job threads and stop callbacks put into it.

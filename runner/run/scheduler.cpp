@@ -156,6 +156,11 @@ class Walk {
     active.thread->request_stop();
   }
 
+  bool being_dropped(JobIndex job) const {
+    const auto found = active_.find(job);
+    return found != active_.end() && found->second.dropped;
+  }
+
   void cancel() {
     cancelled_ = true;
     ready_.clear();
@@ -192,6 +197,10 @@ class Walk {
         continue;
       }
       const JobIndex job = ready->job;
+      if (being_dropped(job)) {  // made ready for inputs that are no more; begun anew when that is gone
+        ++ready;
+        continue;
+      }
       ready = ready_.erase(ready);
       ++running_now;
       take_turn(job);
@@ -277,28 +286,28 @@ class Walk {
     return result;
   }
 
-  static JobInputs inputs_of(const std::vector<executors::Collected>& collected,
-                             std::vector<std::pair<std::string, std::string>> dotenv) {
-    JobInputs result;
-    for (const auto& part : collected) {
-      if (part.kind == "archive") result.layers.push_back(part.directory);
-    }
-    result.dotenv = std::move(dotenv);
-    return result;
-  }
-
   std::optional<Steady::time_point> next_deadline() const {
     std::optional<Steady::time_point> first;
     const auto consider = [&](Steady::time_point time) {
       if (!first || time < *first) first = time;
     };
     if (running() < limits_.parallel) {
-      for (const auto& ready : ready_) consider(ready.at);
+      for (const auto& ready : ready_) {
+        if (!being_dropped(ready.job)) consider(ready.at);
+      }
     }
     for (const auto& [job, active] : active_) {
       if (active.prepare_until) consider(*active.prepare_until);
     }
     return first;
+  }
+
+  // What was made ready for artifacts that then could not be stored is of no use.
+  void forget_inputs_from(JobIndex producer) {
+    for (auto& [job, active] : active_) {
+      const auto from = plan_.artifacts_from(job);
+      if (std::find(from.begin(), from.end(), producer) != from.end()) drop(active);
+    }
   }
 
   // A pull that hangs must not hang the run: getting ready may take as long as the job itself.
@@ -325,6 +334,9 @@ class Walk {
         emit(JobWarning{message.key, Clock::now(), std::move(noticed->text)});
       else
         emit(JobStatus{message.key, std::move(noticed->text)});
+    } else if (auto* produced = std::get_if<Produced>(&message.what)) {
+      // The next jobs' sandboxes are made while this one's artifacts are stored; their go waits for its end.
+      produced_[message.key.job] = std::move(produced->inputs);
     } else if (auto* ended = std::get_if<AttemptEnded>(&message.what)) {
       if (active.turn) {
         finish(found, std::move(*ended));
@@ -353,6 +365,7 @@ class Walk {
     }
     const auto since = found->second.since;
     active_.erase(found);
+    if (result.outcome != Outcome::passed && produced_.erase(job) != 0) forget_inputs_from(job);
 
     if (!cancelled_ && wants_retry(factory_.job(job).retry, result, key.attempt)) {
       emit(JobRetried{key, Clock::now(), result.outcome, result.exit_code, result.reason, result.message});

@@ -7,6 +7,7 @@
 #include <condition_variable>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <thread>
@@ -158,12 +159,15 @@ class Kept : public ArtifactKeeper {
  public:
   void keep(const Request& request, const std::vector<executors::Collected>& collected) override {
     const std::lock_guard lock(mutex);
-    if (fail) throw executors::WorldError("runner_system_failure", "disk full");
+    if (meanwhile) meanwhile();
+    if (fail || failures-- > 0) throw executors::WorldError("runner_system_failure", "disk full");
     for (const auto& part : collected) kept.push_back(request.name + ":" + part.kind);
   }
   std::mutex mutex;
   std::vector<std::string> kept;
   bool fail = false;
+  int failures = 0;  // so many times first
+  std::function<void()> meanwhile;
 };
 
 class SchedulerTest : public testing::Test {
@@ -246,7 +250,6 @@ TEST_F(SchedulerTest, TheNextJobIsPreparedWhileTheFirstRuns) {
   const auto& history = executor_->history;
   ASSERT_EQ(count(history, "prepare b"), 1U);
   EXPECT_LT(std::find(history.begin(), history.end(), "prepare b"), std::find(history.begin(), history.end(), "run b"));
-  EXPECT_EQ(history, (std::vector<std::string>{"prepare a", "run a", "prepare b", "run b"}));
 }
 
 TEST_F(SchedulerTest, AJobThatTakesArtifactsIsPreparedWhenTheyAreThere) {
@@ -255,6 +258,39 @@ TEST_F(SchedulerTest, AJobThatTakesArtifactsIsPreparedWhenTheyAreThere) {
   ASSERT_EQ(executor_->prepared_specs.size(), 2U);
   EXPECT_EQ(executor_->prepared_specs[1].inputs, std::vector<std::filesystem::path>{directory_ / "l1-1"});
   EXPECT_EQ(kept_.kept, std::vector<std::string>{"artifacts:archive"});
+}
+
+TEST_F(SchedulerTest, AJobThatTakesArtifactsIsPreparedWhileTheyAreStored) {
+  bool seen = false;
+  kept_.meanwhile = [&] {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    while (!seen && std::chrono::steady_clock::now() < end) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      const std::lock_guard lock(executor_->mutex);
+      seen = count(executor_->history, "prepare b") > 0;
+    }
+  };
+  run("a: {script: x, artifacts: {paths: [out]}}\nb: {script: x, needs: [a]}\n", {{"a", {{.artifacts = true}}}});
+  EXPECT_TRUE(seen);
+  EXPECT_EQ(executor_->history, (std::vector<std::string>{"prepare a", "run a", "prepare b", "run b"}));
+}
+
+TEST_F(SchedulerTest, WhatWasPreparedForArtifactsThatCouldNotBeStoredIsMadeAnew) {
+  kept_.failures = 1;
+  kept_.meanwhile = [&] {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    for (bool seen = false; !seen && std::chrono::steady_clock::now() < end;) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      const std::lock_guard lock(executor_->mutex);
+      seen = count(executor_->history, "prepare b") > 0;
+    }
+  };
+  const auto result = run("a: {script: x, retry: 1, artifacts: {paths: [out]}}\nb: {script: x, needs: [a]}\n",
+                          {{"a", {{.artifacts = true}}}});
+  EXPECT_EQ(result.verdict, pipelines::Verdict::passed);
+  EXPECT_EQ(count(executor_->history, "prepare b"), 2U);
+  EXPECT_EQ(executor_->prepared_specs.back().inputs, std::vector<std::filesystem::path>{directory_ / "l1-2"});
+  EXPECT_EQ(executor_->alive, 0);
 }
 
 TEST_F(SchedulerTest, WhatWasPreparedInVainIsDropped) {
