@@ -22,6 +22,8 @@ constexpr std::chrono::milliseconds look_again{250};
 constexpr std::chrono::seconds ends_within{10};
 // An engine that has said nothing of a container this long after its processes were gone will not in time.
 constexpr std::chrono::seconds engine_late{2};
+// How long a job that cannot be seen may have nobody to listen before it counts as gone, the engine being away.
+constexpr std::chrono::seconds silence_means_death{10};
 // The kernel's report of an out-of-memory kill reaches the engine up to a second after the end.
 constexpr std::chrono::milliseconds oom_late{1500};
 constexpr int killed_code = 137, terminated_code = 143;
@@ -100,6 +102,7 @@ Sandbox::~Sandbox() {
 
 DockerExecution::~DockerExecution() {
   Shared& shared = box_->shared;
+  if (!shared.settings.privileged) box_->lease.announce();
   shared.reaper.destroy(std::move(box_));
 }
 
@@ -121,9 +124,20 @@ std::optional<Deaths::Death> DockerExecution::death() {
 
 bool DockerExecution::dead() {
   if (death()) return true;
-  // While the engine is away only the process itself can tell. Where it cannot be seen the engine is waited for: the
-  // job's own time limit ends that.
-  return !box_->shared.deaths.engine_answers() && box_->init.gone();
+  if (box_->shared.deaths.engine_answers()) {
+    silent_since_.reset();
+    return false;
+  }
+  // While the engine is away only the job itself can tell: its first process, or (where that cannot be seen) the shell
+  // that listens for signals. A job can kill that one and live, so it must be silent for a while.
+  if (box_->init.known()) return box_->init.gone();
+  if (!box_->job || box_->job->listens()) {
+    silent_since_.reset();
+    return false;
+  }
+  const auto now = Clock::now();
+  if (!silent_since_) silent_since_ = now;
+  return now - *silent_since_ > silence_means_death;
 }
 
 std::optional<Deaths::Death> DockerExecution::await_end() {
@@ -141,6 +155,7 @@ std::optional<Deaths::Death> DockerExecution::await_end() {
       if (now - *gone_since > engine_late) return std::nullopt;
     }
     if (now < deadline) continue;
+    if (killed && !shared.deaths.engine_answers()) return std::nullopt;
     if (killed)
       throw WorldError("runner_system_failure", "the engine does not end the job's container",
                        "look at the engine's log");

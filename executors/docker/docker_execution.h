@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -92,6 +93,7 @@ class DockerExecution final : public Execution {
   void take_artifacts(const Work&, JobResult&, Notices&);
 
   std::unique_ptr<Sandbox> box_;
+  std::optional<std::chrono::steady_clock::time_point> silent_since_;
 };
 
 }  // namespace executors::docker

@@ -1,11 +1,19 @@
 #include "executors/docker/network_pool.h"
 
+#include <algorithm>
+#include <chrono>
 #include <exception>
 #include <random>
 #include <set>
+#include <thread>
+#include <utility>
 
 namespace executors::docker {
 namespace {
+
+// Waiting for one costs nothing but time, and making one takes 200 ms (more where much else goes on) and another 100
+// to remove: so it is waited for about as long as the last took to make.
+constexpr std::chrono::milliseconds usual_making{200}, longest_wait{2000};
 
 std::string random_word() {
   std::random_device device;
@@ -17,55 +25,107 @@ std::string random_word() {
 }  // namespace
 
 NetworkPool::NetworkPool(Engine& engine, Deaths& deaths, const DockerSettings& settings, Reaper& reaper)
-    : engine_(engine), deaths_(deaths), settings_(settings), reaper_(reaper), word_(random_word()) {}
+    : engine_(engine),
+      deaths_(deaths),
+      settings_(settings),
+      reaper_(reaper),
+      cores_(std::max(1U, std::thread::hardware_concurrency())),
+      word_(random_word()),
+      making_(usual_making) {}
 
 NetworkPool::Lease::~Lease() {
-  if (pool_ != nullptr && held() && !spoilt_) pool_->give_back(run_, std::move(pause_));
+  if (pool_ == nullptr || !held()) return;
+  pool_->give_back(run_, std::move(pause_), announced_, spoilt_);
+}
+
+void NetworkPool::Lease::announce() {
+  if (pool_ == nullptr || !held() || spoilt_ || announced_) return;
+  announced_ = true;
+  const std::scoped_lock lock(pool_->mutex_);
+  ++pool_->runs_[run_].announced;
 }
 
 NetworkPool::Lease NetworkPool::lease(const JobSpec& spec, bool more) {
   {
-    const std::scoped_lock lock(mutex_);
-    std::vector<ScopedContainer>& free = free_[spec.id.run];
-    while (!free.empty()) {
-      ScopedContainer pause = std::move(free.back());
-      free.pop_back();
-      if (!deaths_.poll(pause.id())) return {*this, spec.id.run, std::move(pause)};
-      deaths_.forget(pause.id());
-      reaper_.destroy(std::move(pause));
+    std::unique_lock lock(mutex_);
+    Run& run = runs_[spec.id.run];
+    run.ending = !more;
+    const auto patience = std::min<std::chrono::steady_clock::duration>(making_ + making_ / 2, longest_wait);
+    const auto deadline = std::chrono::steady_clock::now() + patience;
+    bool late = false;
+    while (true) {
+      while (!run.free.empty()) {
+        ScopedContainer pause = std::move(run.free.back());
+        run.free.pop_back();
+        if (deaths_.poll(pause.id())) {
+          discard(std::move(pause));
+          continue;
+        }
+        if (run.ending && run.waiting == 0)
+          for (ScopedContainer& other : std::exchange(run.free, {})) discard(std::move(other));
+        ++run.lent;
+        return {*this, spec.id.run, std::move(pause)};
+      }
+      // On a machine that starts as many as it can already, more of them do not make it faster: each costs as much as
+      // three joined jobs. Jobs that take their time get their own after a moment.
+      if (late || (run.announced == 0 && run.lent < cores_)) break;
+      ++run.waiting;
+      late = changed_.wait_until(lock, deadline) == std::cv_status::timeout;
+      --run.waiting;
     }
+    if (!more) return {};
+    ++run.lent;  // before it stands, so that those that come together do not all make one
   }
-  if (!more) return {};
+  try {
+    return make(spec);
+  } catch (...) {
+    const std::scoped_lock lock(mutex_);
+    --runs_[spec.id.run].lent;
+    throw;
+  }
+}
+
+NetworkPool::Lease NetworkPool::make(const JobSpec& spec) {
+  const auto begin = std::chrono::steady_clock::now();
   const std::string name = "r-" + spec.id.owner.substr(0, 8) + "-" + std::to_string(spec.id.run) + "-p" +
                            std::to_string(++number_) + "-" + word_;
   ScopedContainer pause(engine_, engine_.create_container(name, pause_container(spec, settings_), spec.platform));
   deaths_.watch(pause.id());
   engine_.start(pause.id());
+  const std::scoped_lock lock(mutex_);
+  making_ = std::chrono::steady_clock::now() - begin;
   return {*this, spec.id.run, std::move(pause)};
 }
 
 NetworkPool::Lease NetworkPool::adopt(std::uint64_t run, const std::string& container) {
   if (container.empty()) return {};
+  const std::scoped_lock lock(mutex_);
+  ++runs_[run].lent;
   return {*this, run, ScopedContainer(engine_, container)};
 }
 
-void NetworkPool::give_back(std::uint64_t run, ScopedContainer pause) {
+void NetworkPool::give_back(std::uint64_t number, ScopedContainer pause, bool announced, bool spoilt) {
   const std::scoped_lock lock(mutex_);
-  free_[run].push_back(std::move(pause));
+  Run& run = runs_[number];
+  --run.lent;
+  if (announced) --run.announced;
+  if (spoilt || (run.ending && run.waiting == 0)) {
+    discard(std::move(pause));
+  } else {
+    run.free.push_back(std::move(pause));
+  }
+  changed_.notify_all();
+}
+
+void NetworkPool::discard(ScopedContainer pause) {
+  deaths_.forget(pause.id());
+  reaper_.destroy(std::move(pause));
 }
 
 void NetworkPool::clear() {
-  std::map<std::uint64_t, std::vector<ScopedContainer>> gone;
-  {
-    const std::scoped_lock lock(mutex_);
-    gone.swap(free_);
-  }
-  for (auto& [run, pauses] : gone) {
-    for (ScopedContainer& pause : pauses) {
-      deaths_.forget(pause.id());
-      reaper_.destroy(std::move(pause));
-    }
-  }
+  const std::scoped_lock lock(mutex_);
+  for (auto& [number, run] : runs_)
+    for (ScopedContainer& pause : std::exchange(run.free, {})) discard(std::move(pause));
 }
 
 void NetworkPool::sweep(const std::string& owner, std::uint64_t run) noexcept {
