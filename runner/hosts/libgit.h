@@ -57,7 +57,6 @@ using Blob = Handle<git_blob, git_blob_free>;
 using Reference = Handle<git_reference, git_reference_free>;
 using Index = Handle<git_index, git_index_free>;
 using Diff = Handle<git_diff, git_diff_free>;
-using Remote = Handle<git_remote, git_remote_free>;
 using Config = Handle<git_config, git_config_free>;
 using Tag = Handle<git_tag, git_tag_free>;
 

@@ -310,8 +310,9 @@ class TreeStorer {
     }
     store_.database.write("store artifacts", [&](Connection& c) {
       for (File* file : candidates) {
+        const std::string stamp = stamp_of(*file);
         Query query(c, "SELECT digests FROM known_files WHERE dev = ? AND ino = ? AND stamp = ?", file->dev, file->ino,
-                    db::Blob(stamp_of(*file)));
+                    db::Blob(stamp));
         if (!query.step() || query.bytes(0).size() != file->count * sizeof(Digest)) {
           continue;
         }
@@ -512,9 +513,10 @@ class TreeStorer {
       }
       for (const File& file : walk_.files) {
         if (file.entry.is_file() && file.entry.size >= worth_knowing && file.ctime + racy_ns <= read_at) {
+          const std::string stamp = stamp_of(file);
           const std::string_view known(walk_.digests[file.first].data(), file.count * sizeof(Digest));
           Query(c, "INSERT OR REPLACE INTO known_files(dev, ino, stamp, digests, seen) VALUES(?, ?, ?, ?, ?)", file.dev,
-                file.ino, db::Blob(stamp_of(file)), db::Blob(known), now)
+                file.ino, db::Blob(stamp), db::Blob(known), now)
               .run();
         }
       }

@@ -224,7 +224,10 @@ void Database::transact(std::string_view what, Urgency urgency, const std::funct
       writer_->run("COMMIT");
       return;
     } catch (const SQLite::Exception& error) {
-      const StoreFault fault = fault_of(error, sqlite3_system_errno(writer_->handle().getHandle()));
+      // SQLite keeps the system's error for some statements only, not for COMMIT; errno still has it there.
+      const int last = errno;
+      const int kept = sqlite3_system_errno(writer_->handle().getHandle());
+      const StoreFault fault = fault_of(error, no_space(kept) ? kept : last);
       if (begun) {
         writer_->handle().tryExec("ROLLBACK");
       }
@@ -234,7 +237,7 @@ void Database::transact(std::string_view what, Urgency urgency, const std::funct
         continue;
       }
       if (fault != StoreFault::locked || Clock::now() > deadline) {
-        rethrow(error, what);
+        raise(error, fault, what);
       }
       std::this_thread::sleep_for(std::chrono::milliseconds(10));
     } catch (...) {
@@ -247,8 +250,10 @@ void Database::transact(std::string_view what, Urgency urgency, const std::funct
 }
 
 void Database::rethrow(const SQLite::Exception& error, std::string_view what) const {
-  const int system_error = writer_ ? sqlite3_system_errno(writer_->handle().getHandle()) : errno;
-  const StoreFault fault = fault_of(error, system_error);
+  raise(error, fault_of(error, errno), what);
+}
+
+void Database::raise(const SQLite::Exception& error, StoreFault fault, std::string_view what) const {
   throw StoreError(fault, fmt::format("cannot {} in {}: {}", what, file().string(), error.what()),
                    mend_for(fault, file()));
 }

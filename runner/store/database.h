@@ -22,9 +22,12 @@
 
 namespace runner::db {
 
+// Bound without a copy: the bytes must outlive the Query.
 struct Blob {
   const void* data = nullptr;
   std::size_t size = 0;
+  explicit Blob(const std::string&& temporary) = delete;
+  explicit Blob(const std::string& bytes) : Blob(std::string_view(bytes)) {}
   explicit Blob(std::string_view bytes) : data(bytes.data()), size(bytes.size()) {}
 };
 
@@ -151,6 +154,7 @@ class Database {
 
   void transact(std::string_view what, Urgency, const std::function<void(Connection&)>&);
   [[noreturn]] void rethrow(const SQLite::Exception&, std::string_view what) const;
+  [[noreturn]] void raise(const SQLite::Exception&, StoreFault, std::string_view what) const;
   std::unique_ptr<Connection> open_reader(std::string_view what) const;
   void open_writer();
   std::filesystem::path ballast_file() const;

@@ -168,6 +168,8 @@ TEST_F(GitTest, RemotesGiveTheProjectItsName) {
   EXPECT_EQ(facts.remote_url, "ssh://git@example.org:2222/group/project");
   EXPECT_EQ(facts.project_path, "group/project");
   EXPECT_EQ(facts.server_url, "https://example.org");
+  repo.git("config url.https://mirror.example.org/.insteadOf gh:");
+  EXPECT_EQ(with("gh:group/project").remote_url, "https://mirror.example.org/group/project");
   facts = with("/srv/git/../odd name.git/");
   EXPECT_EQ(facts.project_path, "odd-name");
   EXPECT_EQ(facts.server_url, "");

@@ -279,6 +279,9 @@ TEST_F(LogsTest, AFullDiskIsToldAndHeals) {
         code = 2;  // it cannot have been stored
       } catch (const StoreError& error) {
         code = error.fault == StoreFault::full ? 0 : 3;
+        if (code != 0) {
+          std::fprintf(stderr, "%s\n", error.what());
+        }
       }
       ::setrlimit(RLIMIT_FSIZE, &old);
       if (code == 0) {
