@@ -11,6 +11,7 @@
 #include <string_view>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 namespace pipelines {
 namespace {
@@ -100,7 +101,9 @@ class Checker {
   }
 
   void check_work(const Job& job, const JobDraft& draft) {
-    if (!job.script.main.empty() || draft.spoilt) {
+    const std::vector<std::string>& script = job.script.main;
+    const bool empty = script.empty() || (script.size() == 1 && script[0].empty());
+    if (!empty || draft.spoilt) {
       return;
     }
     if (draft.has_script) {

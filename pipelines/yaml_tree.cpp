@@ -14,6 +14,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "pipelines/flow_guard.h"
 #include "pipelines/yaml_entries.h"
 #include "pipelines/yaml_refusal.h"
 #include "pipelines/yaml_text.h"
@@ -21,11 +22,7 @@
 namespace pipelines {
 namespace {
 
-// yaml-cpp reads from a stream; this one reads the caller's text where it lies.
-//
-// It also guards yaml-cpp's scanner, which holds every token of a `[` or `{` back until its end (what follows might be
-// a `: `): ten megabytes of `[` took a gigabyte and ten seconds before the first event. So the marks that make tokens
-// are counted between two events.
+// yaml-cpp reads from a stream; this one reads the caller's text where it lies, and guards yaml-cpp's scanner.
 class ViewBuffer : public std::streambuf {
  public:
   ViewBuffer(std::string_view text, std::uint32_t source) : source_(source) {
@@ -33,41 +30,29 @@ class ViewBuffer : public std::streambuf {
     setg(begin, begin, begin + text.size());
   }
 
-  void event() {
-    open_ = 0;
-    marks_ = 0;
-  }
+  void event() { guard_.restart(); }
 
  protected:
   std::streamsize xsgetn(char* to, std::streamsize wanted) override {
     const std::streamsize given = std::min(wanted, static_cast<std::streamsize>(egptr() - gptr()));
-    for (const char* c = gptr(); c < gptr() + given; ++c) {
-      const bool opens = *c == '[' || *c == '{';
-      open_ += opens ? 1 : *c == ']' || *c == '}' ? -1 : 0;
-      marks_ += opens || *c == ',' ? 1 : 0;
-    }
-    if (open_ > most_open || marks_ > most_marks) {
+    const std::string_view chunk(gptr(), static_cast<std::size_t>(given));
+    if (const FlowGuard::Verdict verdict = guard_.read(chunk); verdict != FlowGuard::Verdict::good) {
+      const bool deep = verdict == FlowGuard::Verdict::too_deep;
       const LineColumn where = line_column({eback(), gptr()}, static_cast<std::size_t>(gptr() - eback()));
       throw Refusal{{source_, static_cast<std::uint32_t>(where.line), static_cast<std::uint32_t>(where.column)},
-                    open_ > most_open ? "the document is nested too deeply" : "this `[` or `{` has too many values",
-                    open_ > most_open ? fmt::format("at most {} levels are read", Limits::depth)
-                                      : fmt::format("at most {} are read", most_marks),
+                    deep ? "the document is nested too deeply" : "this `[` or `{` has too many values",
+                    deep ? fmt::format("at most {} levels are read", Limits::depth)
+                         : fmt::format("at most {} are read", FlowGuard::most_marks),
                     {}};
     }
-    std::memcpy(to, gptr(), static_cast<std::size_t>(given));
+    std::memcpy(to, gptr(), chunk.size());
     setg(eback(), gptr() + given, egptr());
     return given;
   }
 
  private:
-  // Far above Limits::depth, as brackets in quoted strings are counted here as well.
-  static constexpr std::int64_t most_open = 10'000;
-  // A whole pipeline may be one `{`: 20,000 jobs written as JSON have about 700,000.
-  static constexpr std::int64_t most_marks = 1'500'000;
-
   std::uint32_t source_;
-  std::int64_t open_ = 0;
-  std::int64_t marks_ = 0;
+  FlowGuard guard_;
 };
 
 }  // namespace

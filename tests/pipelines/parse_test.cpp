@@ -70,6 +70,15 @@ TEST(Parse, AByteOrderMarkIsNoPartOfTheFile) {
   EXPECT_EQ(parsed.sources[0].text, "job: {scipt: x}\n");
 }
 
+TEST(Parse, APipelineMayBeJson) {
+  std::string text = "{";
+  for (int i = 0; i < 3000; ++i) {
+    const std::string n = std::to_string(i);
+    text += "\"job" + n + R"(": {"script": ["echo \"\\u001b[31m[[\"", "make"], "variables": {"A": "{"}}, )";
+  }
+  EXPECT_EQ(read(text + "\"last\": {\"script\": \"x\"}}").jobs.size(), 3001U);
+}
+
 TEST(Parse, AnEmptyOrHugeFileIsOneError) {
   EXPECT_EQ(messages(""), "error: the file is empty\n");
   EXPECT_EQ(messages(std::string(100 << 20, '#')), "error: the file is too large: 104857600 bytes\n");
