@@ -2,14 +2,18 @@
 
 #include <fmt/core.h>
 #include <unistd.h>
+#include <chrono>
 #include <csignal>
-#include <ctime>
 
 #include "runner/cli/commands.h"
 #include "runner/run/console.h"
 
 namespace runner {
 namespace {
+
+// One press reaches us twice where a wrapper passes it on to a program that the terminal has told already
+// (`timeout -s INT`, some IDEs); no person is this quick.
+constexpr std::chrono::milliseconds same_press{200};
 
 sigset_t our_signals() {
   sigset_t set;
@@ -35,10 +39,14 @@ Interrupt::~Interrupt() {
 void Interrupt::main(std::stop_token stop) {
   const sigset_t set = our_signals();
   int count = 0;
+  std::chrono::steady_clock::time_point last{};
   while (true) {
     siginfo_t info{};
     if (sigwaitinfo(&set, &info) < 0) continue;
     if (stop.stop_requested()) return;
+    const auto now = std::chrono::steady_clock::now();
+    if (count > 0 && now - last < same_press) continue;
+    last = now;
     switch (++count) {
       case 1:
         fmt::print(stderr, "\nrunner: cancelling, jobs get 10 seconds (again: at once)\n");

@@ -163,7 +163,7 @@ void Tail::add(std::string_view line) {
     line = line.substr(0, end);
   }
   ring_[count_++ % length].assign(line);
-  if (line.empty() || (line[0] != '$' && line[0] != '\x1b')) return;
+  if (script_over_ || line.empty() || (line[0] != '$' && line[0] != '\x1b')) return;
   std::string bare = on_screen(line);
   if (bare.starts_with("$ ")) command_ = std::move(bare);
 }

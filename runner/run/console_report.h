@@ -16,13 +16,15 @@ class Tail {
  public:
   static constexpr std::size_t length = 20;
   void add(std::string_view line);              // as it may be shown
+  void script_over() { script_over_ = true; }   // what follows is after_script's: not where the job failed
   std::vector<std::string_view> lines() const;  // oldest first
   const std::string& command() const { return command_; }
 
  private:
   std::array<std::string, length> ring_;
   std::size_t count_ = 0;
-  std::string command_;  // the last line of the form `$ …`, without colours
+  std::string command_;  // the script's last line of the form `$ …`, without colours
+  bool script_over_ = false;
 };
 
 struct ReportedJob {

@@ -25,6 +25,9 @@ std::string_view colour_of(std::string_view name) {
   return wheel[hash % wheel.size()];
 }
 
+// Where after_script's section begins (executors::LogSink); the executor writes it in one piece.
+constexpr std::string_view after_marker = ":after_script\r";
+
 std::string short_sha(std::string_view sha) { return on_screen(sha.substr(0, 8)); }
 
 }  // namespace
@@ -43,7 +46,13 @@ void TextConsole::log(const JobKey& key, std::string_view bytes, std::uint64_t) 
   const std::lock_guard lock(job->mutex);
   Live& live = this->live(*job);
   live.head = time_of_day() + job->prefix + " │ ";
-  live.lines.feed(bytes, [&](std::string_view line, std::uint64_t cut) { add_line(*job, live, line, cut); });
+  const auto take = [&](std::string_view line, std::uint64_t cut) { add_line(*job, live, line, cut); };
+  if (const std::size_t after = bytes.find(after_marker); after != std::string_view::npos) {
+    live.lines.feed(bytes.substr(0, after), take);
+    live.tail.script_over();
+    bytes.remove_prefix(after);
+  }
+  live.lines.feed(bytes, take);
   send(*job, live);
   logged(*job, live.lines.pending());
 }

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <nlohmann/json.hpp>
 
 #include "executors/workspace/tree.h"
 #include "pipelines/progress.h"
@@ -17,7 +18,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t snapshots_kept = 2;  // the newest serve as the base of the next
+constexpr std::size_t snapshots_kept = 2;           // the newest serve as the base of the next
+constexpr const char* snapshot_event = "snapshot";  // names the run's snapshot, for whoever resumes it
 
 std::string closing_words(const Scheduler::Result& result) {
   if (result.verdict != pipelines::Verdict::waiting) return {};
@@ -45,12 +47,7 @@ SessionResult Session::run(Observer& console, std::stop_token stop, std::optiona
   const auto begun = std::chrono::steady_clock::now();
   const fs::path work = make_work_directory(store_);
 
-  SnapshotOptions how;
-  how.revision = settings_.revision;
-  how.except = fs::absolute(store_.file()).parent_path();
-  how.stop = stop;
-  const Snapshot snapshot = make_snapshot(settings_.project, work / "s", how);
-
+  const Snapshot snapshot = taken_up ? open_snapshot(work / "s", snapshot_of(*taken_up)) : take_snapshot(work, stop);
   SessionResult result;
   if (taken_up) {
     result.run = *taken_up;
@@ -66,6 +63,7 @@ SessionResult Session::run(Observer& console, std::stop_token stop, std::optiona
     run.started = unix_now();
     for (const auto& job : pipeline_.jobs) run.jobs.push_back({job.name, job.stage});
     result.run = store_.create_run(run);
+    store_.add_event(result.run, run.started, snapshot_event, nlohmann::json{{"name", snapshot.name()}}.dump());
   }
   const fs::path directory = work / std::to_string(result.run);
   std::error_code failure;
@@ -121,8 +119,25 @@ SessionResult Session::run(Observer& console, std::stop_token stop, std::optiona
   for (Observer* observer : observers) observer->on(finished);
 
   executors::remove_tree(directory);
-  prune_snapshots(work / "s", snapshots_kept);
+  // A run that nobody drives needs its own when it is resumed.
+  if (store_.orphaned_runs().empty()) prune_snapshots(work / "s", snapshots_kept);
   return result;
+}
+
+Snapshot Session::take_snapshot(const fs::path& work, std::stop_token stop) const {
+  SnapshotOptions how;
+  how.revision = settings_.revision;
+  how.except = fs::absolute(store_.file()).parent_path();
+  how.stop = std::move(stop);
+  return make_snapshot(settings_.project, work / "s", how);
+}
+
+std::string Session::snapshot_of(RunId run) const {
+  for (const auto& event : store_.events(run)) {
+    if (event.kind == snapshot_event) return nlohmann::json::parse(event.json).at("name");
+  }
+  throw StoreError(StoreFault::missing, fmt::format("run {} had not got as far as its first job", run),
+                   "run the pipeline again with `runner exec`");
 }
 
 Earlier Session::earlier(RunId run, const fs::path& directory) const {

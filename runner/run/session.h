@@ -52,6 +52,8 @@ class Session {
   SessionResult run(Observer& console, std::stop_token, std::optional<RunId> taken_up = {});
 
  private:
+  Snapshot take_snapshot(const std::filesystem::path& work, std::stop_token) const;
+  std::string snapshot_of(RunId) const;
   Earlier earlier(RunId, const std::filesystem::path& directory) const;
 
   Store& store_;
