@@ -330,12 +330,12 @@ void add_output(CLI::App& command, ExecOptions& options) {
       ->type_name("DIR");
   command.add_option("--env-file", options.env_files, "variables from a file of NAME=VALUE lines; masked")
       ->type_name("FILE")
-      ->expected(1);
+      ->allow_extra_args(false);
   command
       .add_option("--secret", options.secrets,
                   "a masked variable: NAME (from the environment, or asked for), NAME=VALUE or NAME=@FILE")
       ->type_name("NAME")
-      ->expected(1);
+      ->allow_extra_args(false);
 }
 
 }  // namespace
@@ -357,7 +357,7 @@ void add_exec(CLI::App& app, CommandLine& line) {
       ->type_name("[FILE] [JOB...]");
   exec_command->add_option("--variable", options->variables, "a variable, stronger than the file's")
       ->type_name("K=V")
-      ->expected(1);
+      ->allow_extra_args(false);
   exec_command->add_option("--project", options->project, "the folder that jobs see as their sources")
       ->type_name("DIR");
   exec_command->add_option("--branch", options->branch, "what the run is told its branch is");

@@ -88,7 +88,7 @@ void add_plan(CLI::App& app, CommandLine& line) {
   command->add_option("--project", options->project, "the project's folder")->type_name("DIR");
   command->add_option("--variable", options->variables, "a variable, stronger than the file's")
       ->type_name("K=V")
-      ->expected(1);
+      ->allow_extra_args(false);
   command->add_option("--branch", options->branch, "what the run would be told its branch is");
   command->add_option("--tag", options->tag, "what the run would be told its tag is");
   command->add_option("--event", options->event,
