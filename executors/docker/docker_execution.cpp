@@ -128,6 +128,7 @@ bool DockerExecution::dead() {
     silent_since_.reset();
     return false;
   }
+  engine_was_away_ = true;
   // While the engine is away only the job itself can tell: its first process, or (where that cannot be seen) the shell
   // that listens for signals. A job can kill that one and live, so it must be silent for a while.
   if (box_->init.known()) return box_->init.gone();
@@ -275,11 +276,13 @@ JobResult DockerExecution::run(const Work& work, LogSink& sink, Notices& notices
 // What the directory cannot tell: how the container ended.
 void DockerExecution::explain(JobResult& result, const JobDirectory::Followed& followed) {
   if (followed.cancelled || followed.timed_out) return;
-  const Shared& shared = box_->shared;
+  Shared& shared = box_->shared;
   const int code = followed.exit_code.value_or(-1);
   // A failure that is only the script's is told at once; the end is waited for where memory may have been the cause.
   if (followed.exit_code && shared.settings.memory == 0 && code != killed_code) return;
-  const std::optional<Deaths::Death> end = await_end();
+  // Dead by its own signs while the engine is away: nobody will say more.
+  const bool unknown = !followed.exit_code && followed.dead && !death() && !shared.deaths.engine_answers();
+  const std::optional<Deaths::Death> end = unknown ? std::nullopt : await_end();
   const int container_code = end ? end->exit_code : -1;
   if (out_of_memory(end, followed.exit_code ? code : container_code)) {
     result.outcome = Outcome::failed;
@@ -297,10 +300,13 @@ void DockerExecution::explain(JobResult& result, const JobDirectory::Followed& f
   const std::string exit = "(exit " + std::to_string(container_code) + ")";
   if (!end || !shared.deaths.engine_answers()) {
     result.message = "the engine stopped while the job ran; start it and run the job again";
+  } else if (engine_was_away_) {
+    result.message =
+        "the engine was restarted while the job ran, which ended it " + exit + "; live-restore avoids that";
   } else if (container_code == killed_code) {
     result.message = "the container was killed from outside " + exit;
   } else if (container_code == terminated_code) {
-    result.message = "the container was stopped from outside " + exit + ", perhaps by a restart of the engine";
+    result.message = "the container was stopped from outside " + exit;
   } else if (container_code < 0) {
     result.message = "the container was removed from outside";
   } else {

@@ -94,6 +94,7 @@ class DockerExecution final : public Execution {
 
   std::unique_ptr<Sandbox> box_;
   std::optional<std::chrono::steady_clock::time_point> silent_since_;
+  bool engine_was_away_ = false;
 };
 
 }  // namespace executors::docker
