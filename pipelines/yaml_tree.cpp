@@ -484,7 +484,7 @@ std::optional<Yaml> YamlTree::load(std::string_view text, std::uint32_t source, 
   };
   if (text.size() > Limits::text_bytes) {
     return refuse({whole_file,
-                   fmt::format("the file is too large: {} bytes", text.size()),
+                   "the file is larger than 10 MB",
                    fmt::format("at most {} MB are read", Limits::text_bytes / (1024 * 1024)),
                    {}});
   }

@@ -41,8 +41,13 @@ void collect_names(const CLI::App& app, std::vector<std::string>& names) {
 int explain(const CLI::App& app, const CLI::ParseError& error) {
   const CLI::App* command = &app;
   while (!command->get_subcommands().empty()) command = command->get_subcommands().front();
-  fmt::print(stderr, "runner: {}\n", error.what());
   const std::vector<std::string> extras = app.remaining(/*recurse=*/true);
+  // Without a command CLI11 only says that one is missing, not which word it did not take for one.
+  const bool unknown_command = command == &app && !extras.empty() && !extras.front().starts_with('-');
+  if (unknown_command)
+    fmt::print(stderr, "runner: there is no command {}\n", extras.front());
+  else
+    fmt::print(stderr, "runner: {}\n", error.what());
   if (!extras.empty()) {
     std::vector<std::string> names;
     collect_names(*command, names);

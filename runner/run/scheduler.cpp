@@ -36,10 +36,11 @@ struct Ready {
   Steady::time_point at;  // not before: `when: delayed`
 };
 
-std::string skip_reason(Outcome outcome) {
+std::string skip_reason(Outcome outcome, pipelines::When when) {
   switch (outcome) {
     case Outcome::skipped:
-      return "a job before it did not end as it requires";
+      return when == pipelines::When::on_failure ? "nothing before it failed"
+                                                 : "a job before it failed, was skipped or was not started";
     case Outcome::manual:
       return "waits to be started by hand";
     case Outcome::cancelled:
@@ -144,7 +145,7 @@ class Walk {
       finished.key = {job, 0};
       finished.time = Clock::now();
       finished.outcome = outcome;
-      finished.message = skip_reason(outcome);
+      finished.message = skip_reason(outcome, plan_.jobs[job].when);
       emit(finished);
     }
   }

@@ -316,7 +316,7 @@ class Quickly : public testing::Test {
 };
 
 TEST_F(Quickly, TooLarge) {
-  refused_with(std::string(100'000'000, 'a'), "0:0: the file is too large: 100000000 bytes");
+  refused_with(std::string(100'000'000, 'a'), "0:0: the file is larger than 10 MB");
 }
 
 TEST_F(Quickly, AliasBomb) {
