@@ -1,0 +1,564 @@
+// Jobs in containers of a real engine: what they get, how they end, and that nothing of them is left.
+#include <arpa/inet.h>
+#include <gmock/gmock.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "tests/e2e/project.h"
+
+namespace e2e {
+namespace {
+
+using testing::AllOf;
+using testing::AnyOf;
+using testing::Contains;
+using testing::HasSubstr;
+using testing::Not;
+
+Json inspect(const std::string& container) { return Json::parse(sh("docker inspect '" + container + "'")).at(0); }
+
+// --- what a job gets ----------------------------------------------------------------------------------------------
+
+TEST(Docker, TheBridgeByDefaultAndNoneOnRequest) {
+  Project project;
+  const std::string text =
+      "default: {image: busybox}\n"
+      "usual: {script: ls /sys/class/net}\n"
+      "alone: {variables: {RUNNER_NETWORK: none}, script: ls /sys/class/net}\n";
+  project.pipeline(text);
+  const Result result = project.docker();
+  EXPECT_EQ(result.code, 0) << result;
+  EXPECT_THAT(result.printed("usual"), HasSubstr("eth0"));
+  EXPECT_EQ(result.printed("alone"), "lo\n");
+  project.configuration("[docker]\nnetwork = \"none\"\n");
+  EXPECT_EQ(project.docker({"usual"}).printed("usual"), "lo\n");
+}
+
+TEST(Docker, NamesAndLabels) {
+  Project project;
+  project.pipeline(R"(
+one:
+  image: busybox
+  services: [{name: "redis:7", alias: cache}]
+  script: [echo ready, sleep 3]
+)");
+  auto run = project.start_docker();
+  ASSERT_TRUE(run->wait_for("\"text\":\"ready\""));
+  const std::string owner = project.owner();
+  EXPECT_EQ(owner.size(), 32U);
+  const std::string name = "r-" + owner.substr(0, 8) + "-1-1-1";
+  const std::vector<std::string> names = project.containers();
+  EXPECT_THAT(names, Contains(name));
+  EXPECT_GE(names.size(), 2U);  // the service too
+  for (const std::string& container : names) {
+    EXPECT_THAT(container, testing::StartsWith("r-" + owner.substr(0, 8) + "-1-"));
+    const Json labels = inspect(container)["Config"]["Labels"];
+    EXPECT_EQ(labels["runner.owner"], owner);
+    EXPECT_EQ(labels["runner.run"], "1");
+    EXPECT_EQ(labels["runner.job"], "one");
+    EXPECT_EQ(labels["runner.attempt"], "1");
+  }
+  EXPECT_EQ(project.networks().size(), 1U);
+  EXPECT_FALSE(project.volumes().empty());
+  const Json host = inspect(name)["HostConfig"];
+  EXPECT_EQ(host["Init"], true);
+  EXPECT_THAT(host["SecurityOpt"].dump(), HasSubstr("no-new-privileges"));
+  EXPECT_EQ(host["Privileged"], false);
+  EXPECT_EQ(host["AutoRemove"], false);
+  EXPECT_EQ(run->wait().code, 0);
+}
+
+TEST(Docker, LimitsVolumesAndEnvironmentOfTheConfiguration) {
+  Project project;
+  project.file("../extra/ca.pem", "a certificate\n");
+  const std::string extra = (project / "../extra").lexically_normal().string();
+  project.configuration(
+      "[docker]\ncpus = 0.5\nmemory = \"128m\"\npids = 77\nvolumes = [\"" + extra +
+      ":/etc/extra:ro\"]\nenvironment = { EXTRA = \"from the configuration\", WEAK = \"configuration\" }\n");
+  project.pipeline(R"(
+test:
+  image: busybox
+  variables: {WEAK: job}
+  script: ['cat /etc/extra/ca.pem; echo "$EXTRA, $WEAK"', '! touch /etc/extra/x', sleep 2]
+)");
+  auto run = project.start_docker();
+  ASSERT_TRUE(run->wait_for("configuration, job"));
+  const Json host = inspect("r-" + project.owner().substr(0, 8) + "-1-1-1")["HostConfig"];
+  EXPECT_EQ(host["NanoCpus"], 500'000'000);
+  EXPECT_EQ(host["Memory"], 128 << 20);
+  EXPECT_EQ(host["PidsLimit"], 77);
+  const Result result = read_result(run->wait());
+  EXPECT_EQ(result.code, 0) << result;
+  EXPECT_THAT(result.printed("test"), AllOf(HasSubstr("a certificate\n"), HasSubstr("from the configuration, job\n")));
+}
+
+TEST(Docker, PidsAreLimited) {
+  Project project;
+  project.configuration("[docker]\npids = 30\n");
+  project.pipeline("bomb: {image: busybox, script: ['for i in $(seq 60); do sleep 20 & done; echo survived']}");
+  const Result result = project.docker();
+  EXPECT_EQ(result.outcome("bomb"), "failed") << result;
+  EXPECT_THAT(result.log("bomb"), testing::ContainsRegex("fork|Resource"));
+}
+
+TEST(Docker, AnImageWhoseUserIsNotRoot) {
+  Project project;
+  project.file("a.txt", "source\n", 0600).file("dir/b.txt", "b\n");
+  std::filesystem::permissions(project / "dir", std::filesystem::perms{0700});
+  project.pipeline(R"(
+test:
+  image: runner-test/nonroot
+  script: [id -u, echo more >>a.txt, cat a.txt, echo new >dir/new.txt, rm dir/b.txt, mkdir made, ls dir]
+  after_script: [id -u]
+)");
+  const Result result = project.docker();
+  EXPECT_EQ(result.code, 0) << result;
+  EXPECT_EQ(result.printed("test"), "1234\nsource\nmore\nnew.txt\n1234\n");
+  EXPECT_EQ(project.read("a.txt"), "source\n");
+}
+
+TEST(Docker, Entrypoints) {
+  Project project;
+  project.pipeline(R"(
+own: {image: {name: busybox, entrypoint: [env, "FROM_ENTRYPOINT=yes"]}, script: 'echo "[$FROM_ENTRYPOINT]"'}
+none: {image: {name: "redis:7", entrypoint: [""]}, script: echo started}
+images-own: {image: "redis:7", script: echo started}
+shell: {image: {name: busybox, entrypoint: ["/bin/sh", "-c", 'exec "$0" "$@"']}, script: echo started}
+)");
+  const Result result = project.docker();
+  EXPECT_EQ(result.code, 0) << result;
+  EXPECT_EQ(result.printed("own"), "[yes]\n");
+  EXPECT_EQ(result.printed("none"), "started\n");
+  EXPECT_EQ(result.printed("images-own"), "started\n");
+  EXPECT_EQ(result.printed("shell"), "started\n");
+}
+
+TEST(Docker, GitWorksInTheJob) {
+  Project project;
+  project
+      .pipeline(
+          "test: {image: 'node:18', script: ['git --version || exit 0', git status --short, git log -1 --format=%s]}")
+      .commit("the title");
+  const Result result = project.docker();
+  EXPECT_EQ(result.code, 0) << result;
+}
+
+// --- the workspace, in all the ways there are ------------------------------------------------------------------------
+
+class Workspace : public testing::TestWithParam<const char*> {};
+
+TEST_P(Workspace, CarriesSourcesArtifactsAndLogs) {
+  Project project;
+  project.configuration(std::string("[docker]\nworkspace = \"") + GetParam() + "\"\n");
+  project.file("src/deep/file.txt", "source\n")
+      .file("tool.sh", "#!/bin/sh\necho tool\n", 0755)
+      .file(".gitignore", "*.tmp\n");
+  project.file("big.bin", sh("head -c 3000000 /dev/urandom"));
+  project
+      .pipeline(R"(
+default: {image: busybox}
+stages: [build, test, deploy]
+build:
+  stage: build
+  script: [cat src/deep/file.txt, ./tool.sh, mkdir -p out/deep, echo made >out/deep/made.txt, 'ln -s deep/made.txt out/link', cp big.bin out/, echo changed >src/deep/file.txt]
+  artifacts: {paths: [out/], reports: {dotenv: build.env}}
+  after_script: ['echo VERSION=7 >build.env']
+test:
+  stage: test
+  script: [cat src/deep/file.txt out/deep/made.txt out/link, cmp big.bin out/big.bin, 'echo "version $VERSION"', echo appended >>out/deep/made.txt, exit 3]
+  after_script: ['echo "after $CI_JOB_STATUS"']
+  allow_failure: true
+deploy: {stage: deploy, image: runner-test/nonroot, script: [cat out/deep/made.txt, git status || true, echo x >new.txt]}
+)")
+      .commit();
+  project.file("ignored.tmp", "x");
+  const Result result = project.docker();
+  EXPECT_EQ(result.code, 0) << result;
+  EXPECT_EQ(result.printed("build"), "source\ntool\n");
+  EXPECT_EQ(result.printed("test"), "source\nmade\nmade\nversion 7\nafter failed\n");
+  EXPECT_EQ(result.exit_code("test"), 3);
+  EXPECT_THAT(result.printed("deploy"), testing::StartsWith("made\n"));
+  EXPECT_EQ(project.read("src/deep/file.txt"), "source\n");
+  EXPECT_FALSE(project.has("out"));
+}
+
+TEST_P(Workspace, CancelsAndTimesOut) {
+  Project project;
+  project.configuration(std::string("[docker]\nworkspace = \"") + GetParam() + "\"\n");
+  project.pipeline("slow: {image: busybox, timeout: 2 seconds, script: [echo started, sleep 100]}");
+  const Result late = project.docker();
+  EXPECT_EQ(late.code, 1) << late;
+  EXPECT_EQ(late.reason("slow"), "job_execution_timeout");
+  project.pipeline(
+      "slow: {image: busybox, script: [echo started, sleep 100], after_script: ['echo \"after $CI_JOB_STATUS\"']}");
+  auto run = project.start_docker();
+  ASSERT_TRUE(run->wait_for("\"text\":\"started\""));
+  run->interrupt();
+  const Result cancelled = read_result(run->wait());
+  EXPECT_EQ(cancelled.code, 130) << cancelled;
+  EXPECT_EQ(cancelled.outcome("slow"), "cancelled");
+  EXPECT_THAT(cancelled.log("slow"), HasSubstr("after canceled"));
+}
+
+INSTANTIATE_TEST_SUITE_P(As, Workspace, testing::Values("overlay", "copy", "archive"),
+                         [](const auto& which) { return std::string(which.param); });
+
+// An engine on another host: the same one, by TCP.
+class Forwarder {
+ public:
+  Forwarder()
+      : process_({"python3", "-u", "-c", R"(
+import os, socket, sys, threading
+target = os.environ.get('DOCKER_HOST', 'unix:///var/run/docker.sock')[7:]
+server = socket.create_server(('127.0.0.1', 0), backlog=64)
+print(server.getsockname()[1], flush=True)
+def pump(a, b):
+    try:
+        while data := a.recv(65536): b.sendall(data)
+    except OSError: pass
+    try: b.shutdown(socket.SHUT_WR)
+    except OSError: pass
+while True:
+    client, _ = server.accept()
+    engine = socket.socket(socket.AF_UNIX); engine.connect(target)
+    for pair in ((client, engine), (engine, client)): threading.Thread(target=pump, args=pair, daemon=True).start()
+)"},
+                 {{"PATH", "/usr/local/bin:/usr/bin:/bin"}}, Options{}) {
+    process_.wait_for("\n");
+  }
+  std::string host() const { return "tcp://127.0.0.1:" + std::to_string(std::stoi(process_.out())); }
+
+ private:
+  Process process_;
+};
+
+TEST(DockerHost, ByTcp) {
+  Forwarder forwarder;
+  Project project;
+  project.on_engine(forwarder.host()).file("source.txt", "source\n");
+  project.pipeline(R"(
+default: {image: busybox}
+build: {stage: build, script: [cat source.txt, echo made >made.txt, printf end], artifacts: {paths: [made.txt]}}
+test: {script: [cat made.txt, exit 5], after_script: [echo after]}
+)");
+  const Result result = project.docker();
+  EXPECT_EQ(result.code, 1) << result;
+  EXPECT_EQ(result.printed("build"), "source\nend\n");
+  EXPECT_EQ(result.printed("test"), "made\nafter\n");
+  EXPECT_EQ(result.exit_code("test"), 5);
+  EXPECT_THAT(project.containers(), testing::IsEmpty());
+  EXPECT_THAT(project.networks(), testing::IsEmpty());
+  EXPECT_THAT(project.volumes(), testing::IsEmpty());
+}
+
+// --- services ------------------------------------------------------------------------------------------------------
+
+TEST(Services, AreReachableByNameAndWaitedFor) {
+  Project project;
+  project.pipeline(R"(
+test:
+  image: redis:7
+  services:
+    - redis:7
+    - {name: "redis:7", alias: cache, command: [redis-server, --port, "6379", --save, ""]}
+  script:
+    - redis-cli -h cache set key value
+    - redis-cli -h redis get key
+    - redis-cli -h cache get key
+)");
+  const Result result = project.docker();
+  EXPECT_EQ(result.code, 0) << result;
+  EXPECT_EQ(result.printed("test"), "OK\n\nvalue\n");
+}
+
+TEST(Services, HaveVariablesEntrypointAndCommand) {
+  Project project;
+  project.pipeline(R"(
+variables: {SHARED: everybody}
+test:
+  image: debian:bookworm
+  services:
+    - name: busybox
+      alias: word
+      entrypoint: [sh, -c]
+      command: ['while :; do echo "$WORD $SHARED" | nc -l -p 8080; done']
+      variables: {WORD: hello}
+    - {name: runner-test/nonroot, command: [sleep, "60"]}
+  script:
+    - for i in $(seq 100); do exec 3<>/dev/tcp/word/8080 && break; sleep 0.1; done 2>/dev/null; cat <&3
+    - getent hosts runner-test__nonroot >/dev/null; getent hosts runner-test-nonroot >/dev/null; echo both names
+)");
+  const Result result = project.docker();
+  EXPECT_EQ(result.code, 0) << result;
+  EXPECT_EQ(result.printed("test"), "hello everybody\nboth names\n");
+}
+
+TEST(Services, OneThatDiesIsNamedWithItsLastWords) {
+  Project project;
+  project.pipeline(R"(
+test:
+  image: busybox
+  services: [{name: busybox, alias: short-lived, command: [sh, -c, "echo its dying words; exit 3"]}]
+  script: [echo goes on]
+)");
+  const Result result = project.docker();
+  EXPECT_EQ(result.outcome("test"), "passed") << result;
+  EXPECT_THAT(result.out, AllOf(HasSubstr("short-lived"), HasSubstr("its dying words")));
+}
+
+TEST(Services, AnImageThatCannotBeHad) {
+  Project project;
+  project.pipeline("test: {image: busybox, services: ['" + registry() + "/no/such-service:1'], script: echo never}");
+  const Result result = project.docker();
+  EXPECT_EQ(result.code, 3) << result;
+  EXPECT_EQ(result.outcome("test"), "broken");
+  EXPECT_THAT(result.message("test"), HasSubstr("no/such-service"));
+}
+
+// --- images ----------------------------------------------------------------------------------------------------------
+
+TEST(Images, OneThatDoesNotExistIsBroken) {
+  Project project;
+  project.pipeline("stages: [test, deploy]\ntest: {stage: test, image: '" + registry() +
+                   "/no/such:1', script: echo never}\nlater: {stage: deploy, image: busybox, script: echo never}");
+  const Result result = project.docker();
+  EXPECT_EQ(result.code, 3) << result;
+  EXPECT_EQ(result.outcome("test"), "broken");
+  EXPECT_EQ(result.reason("test"), "image_pull_failure");
+  EXPECT_EQ(result.exit_code("test"), -1);
+  EXPECT_THAT(result.message("test"), HasSubstr("no/such:1"));
+  EXPECT_EQ(result.outcome("later"), "skipped");
+  EXPECT_EQ(result.run_outcome(), "broken");
+}
+
+TEST(Images, OfNobodysRegistry) {
+  Project project;
+  project.pipeline("test: {image: 'registry.invalid/no/such:1', script: echo never}");
+  const Result result = project.docker();
+  EXPECT_EQ(result.code, 3) << result;
+  EXPECT_EQ(result.reason("test"), "image_pull_failure");
+}
+
+TEST(Images, AreePulledWithProgressAndByPolicy) {
+  Project project;
+  const std::string image = registry() + "/e2e/pulled:" + std::to_string(getpid());
+  sh("docker tag busybox '" + image + "'; docker push -q '" + image + "' >/dev/null; docker rmi '" + image +
+     "' >/dev/null");
+  project.pipeline("test: {image: {name: '" + image + "', pull_policy: never}, script: echo x}");
+  const Result never = project.docker();
+  EXPECT_EQ(never.code, 3) << never;
+  EXPECT_EQ(never.reason("test"), "image_pull_failure");
+  project.pipeline("test: {image: '" + image + "', script: echo x}");
+  EXPECT_EQ(project.docker({"--pull", "never"}).code, 3);
+  const Result plain = project.run({"exec", "--output", "plain"});
+  EXPECT_EQ(plain.code, 0) << plain;
+  EXPECT_THAT(plain.out, HasSubstr("pull"));
+  EXPECT_EQ(project.docker({"--pull", "never"}).code, 0);
+  EXPECT_EQ(project.docker({"--pull", "always"}).code, 0);
+  project.pipeline("test: {image: {name: '" + image + "', pull_policy: [always, if-not-present]}, script: echo x}");
+  EXPECT_EQ(project.docker().code, 0);
+  sh("docker rmi '" + image + "' >/dev/null");
+}
+
+TEST(Images, WithoutAShellAreBrokenAndSaySo) {
+  Project project;
+  project.pipeline("test: {image: {name: runner-test/noshell, entrypoint: ['']}, script: echo never}");
+  const Result result = project.docker();
+  EXPECT_THAT(result.code, AnyOf(1, 3)) << result;
+  EXPECT_THAT(result.outcome("test"), AnyOf("broken", "failed"));
+  EXPECT_THAT(result.message("test"), HasSubstr("sh"));
+  EXPECT_LT(result.seconds, 30);
+}
+
+// A server that takes connections and is silent, or hangs up at once.
+class StrangeServer {
+ public:
+  explicit StrangeServer(bool hang_up) {
+    server_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    if (bind(server_, reinterpret_cast<sockaddr*>(&address), size) != 0 || listen(server_, 16) != 0)
+      throw std::runtime_error("listen");
+    getsockname(server_, reinterpret_cast<sockaddr*>(&address), &size);
+    port_ = ntohs(address.sin_port);
+    thread_ = std::jthread([this, hang_up](std::stop_token stop) {
+      std::vector<int> held;
+      while (!stop.stop_requested()) {
+        pollfd ready{server_, POLLIN, 0};
+        if (poll(&ready, 1, 50) <= 0) continue;
+        const int client = accept4(server_, nullptr, nullptr, SOCK_CLOEXEC);
+        ++accepted_;
+        if (hang_up)
+          close(client);
+        else
+          held.push_back(client);
+      }
+      for (const int client : held) close(client);
+    });
+  }
+  ~StrangeServer() {
+    thread_.request_stop();
+    thread_.join();
+    close(server_);
+  }
+  std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
+  int accepted() const { return accepted_; }
+
+ private:
+  int server_ = -1, port_ = 0;
+  std::atomic<int> accepted_ = 0;
+  std::jthread thread_;
+};
+
+TEST(Images, AnInterruptedPullEndsAtOnce) {
+  StrangeServer server(/*hang_up=*/false);
+  Project project;
+  project.pipeline("test: {image: '" + server.address() + "/never/comes:1', script: echo never}");
+  auto run = project.start_docker();
+  ASSERT_TRUE(eventually([&] { return server.accepted() > 0; }));
+  run->interrupt();
+  const auto begin = std::chrono::steady_clock::now();
+  const Result result = read_result(run->wait());
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(8));
+  EXPECT_EQ(result.code, 130) << result;
+  EXPECT_EQ(result.outcome("test"), "cancelled");
+}
+
+TEST(Images, ARegistryThatHangsUp) {
+  StrangeServer server(/*hang_up=*/true);
+  Project project;
+  project.pipeline("test: {image: '" + server.address() + "/hangs/up:1', script: echo never}");
+  const Result result = project.docker();
+  EXPECT_EQ(result.code, 3) << result;
+  EXPECT_EQ(result.reason("test"), "image_pull_failure");
+}
+
+// --- how jobs end
+// ------------------------------------------------------------------------------------------------------
+
+TEST(DockerEnds, OutOfMemoryIsSaidSo) {
+  Project project;
+  project.configuration("[docker]\nmemory = \"32m\"\n");
+  project.pipeline("greedy: {image: busybox, script: [echo eating, tail /dev/zero]}");
+  const Result result = project.docker();
+  EXPECT_EQ(result.code, 1) << result;
+  EXPECT_EQ(result.outcome("greedy"), "failed");
+  EXPECT_EQ(result.reason("greedy"), "oom");
+  EXPECT_THAT(result.message("greedy"), AllOf(HasSubstr("memory"), HasSubstr("32")));
+}
+
+TEST(DockerEnds, KilledFromOutside) {
+  Project project;
+  project.pipeline("test: {image: busybox, script: [echo started, sleep 100], after_script: [echo after]}");
+  for (const char* how : {"docker kill", "docker rm -f", "docker stop -t 1"}) {
+    auto run = project.start_docker();
+    ASSERT_TRUE(run->wait_for("\"text\":\"started\""));
+    sh(std::string(how) + " $(docker ps -q --filter label=runner.kind=job --filter label=runner.owner=" +
+       project.owner() + ") >/dev/null");
+    const Result result = read_result(run->wait());
+    EXPECT_THAT(result.code, AnyOf(1, 3)) << how << result;
+    EXPECT_THAT(result.outcome("test"), AnyOf("broken", "failed")) << how;
+    EXPECT_NE(result.reason("test"), "") << how;
+    EXPECT_NE(result.message("test"), "") << how;
+    EXPECT_LT(result.seconds, 45) << how;
+    EXPECT_THAT(project.logs({"test"}), HasSubstr("\nstarted\n"));
+  }
+}
+
+TEST(DockerEnds, AScriptThatIgnoresSigterm) {
+  Project project;
+  project.pipeline(R"(
+stubborn:
+  image: busybox
+  script: ["trap '' TERM INT HUP", echo started, 'while :; do sleep 0.1 || true; done']
+)");
+  auto run = project.start_docker();
+  ASSERT_TRUE(run->wait_for("\"text\":\"started\""));
+  const auto begin = std::chrono::steady_clock::now();
+  run->interrupt();
+  const Result result = read_result(run->wait());
+  const double took = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  EXPECT_EQ(result.code, 130) << result;
+  EXPECT_EQ(result.outcome("stubborn"), "cancelled");
+  EXPECT_GT(took, 9);
+  EXPECT_LT(took, 25);
+}
+
+TEST(DockerEnds, CtrlCTwiceIsAtOnce) {
+  Project project;
+  project.pipeline(R"(
+stubborn:
+  image: busybox
+  services: [redis:7]
+  script: ["trap '' TERM INT HUP", echo started, 'while :; do sleep 0.1 || true; done']
+  after_script: [sleep 60]
+)");
+  auto run = project.start_docker();
+  ASSERT_TRUE(run->wait_for("\"text\":\"started\""));
+  const auto begin = std::chrono::steady_clock::now();
+  run->interrupt();
+  ASSERT_TRUE(run->wait_for("cancelling"));
+  run->interrupt();
+  const Result result = read_result(run->wait());
+  EXPECT_EQ(result.code, 130) << result;
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(8));
+  EXPECT_EQ(result.outcome("stubborn"), "cancelled");
+}
+
+TEST(DockerEnds, CtrlCWhileManyJobsStart) {
+  Project project;
+  std::string text = "default: {image: busybox}\n";
+  for (int i = 0; i < 12; ++i) text += "job" + std::to_string(i) + ": {script: [echo started, sleep 60]}\n";
+  project.pipeline(text);
+  auto run = project.start_docker({"--parallel", "6"});
+  ASSERT_TRUE(run->wait_for("job_started"));
+  run->interrupt();
+  const Result result = read_result(run->wait());
+  EXPECT_EQ(result.code, 130) << result;
+  for (int i = 0; i < 12; ++i) EXPECT_EQ(result.outcome("job" + std::to_string(i)), "cancelled");
+}
+
+TEST(DockerEnds, ADaemonThatHoldsTheLogDoesNotHoldTheJob) {
+  Project project;
+  project.pipeline("test: {image: busybox, script: ['(sleep 60; echo late) & echo started']}");
+  const Result result = project.docker();
+  EXPECT_EQ(result.code, 0) << result;
+  EXPECT_LT(result.seconds, 30);
+}
+
+TEST(DockerEnds, ManyJobsLeaveNothing) {
+  Project project;
+  std::string text = "default: {image: busybox}\nstages: [a, b]\n";
+  for (int i = 0; i < 8; ++i)
+    text += "a" + std::to_string(i) + ": {stage: a, script: [echo x >f" + std::to_string(i) +
+            "], artifacts: {paths: [f" + std::to_string(i) + "]}}\n";
+  text +=
+      "b: {stage: b, script: ['ls f* | wc -l']}\nnever: {stage: b, when: on_failure, script: echo never}\nbad: {stage: "
+      "a, script: exit 1, allow_failure: true, retry: 1}\n";
+  project.pipeline(text);
+  const Result result = project.docker({"--parallel", "4"});
+  EXPECT_EQ(result.code, 0) << result;
+  EXPECT_EQ(result.printed("b"), "8\n");
+}
+
+TEST(DockerEnds, AJobThatSpoilsItsOwnDirectory) {
+  Project project;
+  project.pipeline(R"(
+default: {image: busybox}
+exit: {script: [rm -f /.job/exit; ln -s /etc/passwd /.job/exit; echo spoilt; exit 3], allow_failure: true}
+log: {script: [echo before, rm -f /.job/log, ln -s /etc/passwd /.job/log, echo after]}
+all: {script: [echo before, 'rm -rf /.job/* || true', echo after], allow_failure: true}
+)");
+  const Result result = project.docker();
+  EXPECT_THAT(result.code, AnyOf(0, 3)) << result;
+  EXPECT_NE(result.outcome("exit"), "passed");
+  EXPECT_THAT(result.out, Not(HasSubstr("root:x:0:0")));
+  EXPECT_THAT(result.printed("log"), AllOf(HasSubstr("before"), HasSubstr("after")));
+}
+
+}  // namespace
+}  // namespace e2e

@@ -1,0 +1,76 @@
+// The examples, as they are shipped.
+#include <gmock/gmock.h>
+
+#include <cstdlib>
+
+#include "tests/e2e/project.h"
+
+namespace e2e {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+// The example in a repository of its own.
+void copy_example(Project& project, const std::string& name) {
+  sh("tar -C '" RUNNER_SOURCE_DIR "/examples/" + name + "' --exclude=node_modules -c . | tar -C '" +
+     project.path().string() + "' -x");
+  project.commit("the example " + name);
+}
+
+Options set_up() {
+  Options options;
+  options.timeout = std::chrono::seconds(400);
+  // What the set-up wrote: certificates, proxies, npm's registry, the engine's socket.
+  if (const char* configuration = std::getenv("RUNNER_CONFIG")) options.env["RUNNER_CONFIG"] = configuration;
+  return options;
+}
+
+TEST(Examples, Hello) {
+  Project project;
+  copy_example(project, "hello");
+  const Result result = project.docker({}, set_up());
+  EXPECT_EQ(result.code, 0) << result;
+  EXPECT_EQ(result.outcome("publish"), "passed");
+}
+
+TEST(Examples, Services) {
+  Project project;
+  copy_example(project, "services");
+  const Result result = project.docker({}, set_up());
+  EXPECT_EQ(result.code, 0) << result;
+  EXPECT_THAT(result.log("postgres"), HasSubstr("the sum is 4.15"));
+  EXPECT_EQ(result.outcome("redis"), "passed");
+}
+
+TEST(Examples, NodeTodo) {
+  Project project;
+  copy_example(project, "node-todo");
+  project.git("checkout -q -b feature/e2e-test");
+  const Result result = project.docker({"--variable", "REGISTRY=" + registry()}, set_up());
+  EXPECT_EQ(result.code, 0) << result;
+  for (const char* job : {"build", "test", "scan", "package"}) EXPECT_EQ(result.outcome(job), "passed") << job;
+  EXPECT_THAT(project.run({"artifacts", "test"}).out, AllOf(HasSubstr("junit"), HasSubstr("reports/junit.xml")));
+  EXPECT_THAT(project.run({"artifacts", "build"}).out, HasSubstr("node_modules/express/"));
+  // Tagged with the commit and the branch.
+  const std::string tags = sh("curl -fsS --noproxy '*' 'http://" + registry() + "/v2/node-todo/tags/list'");
+  EXPECT_THAT(tags, AllOf(HasSubstr(project.git("rev-parse HEAD")), HasSubstr("feature-e2e-test")));
+  sh("docker images -q --filter reference='" + registry() +
+     "/node-todo' | sort -u | xargs -r docker rmi -f >/dev/null 2>&1 || true");
+}
+
+TEST(Examples, NodeTodoIsStoppedByAFailingTest) {
+  Project project;
+  copy_example(project, "node-todo");
+  sh("cd '" + project.path().string() +
+     "'; f=$(ls test/todos.test.js); echo \"test('fails', () => { throw new Error('on purpose'); });\" >>$f; grep -q "
+     "\"test\\b\" $f");
+  const Result result = project.docker({"--variable", "REGISTRY=" + registry()}, set_up());
+  EXPECT_EQ(result.code, 1) << result;
+  EXPECT_EQ(result.outcome("test"), "failed");
+  EXPECT_EQ(result.outcome("package"), "skipped");
+  EXPECT_THAT(project.run({"artifacts", "test"}).out, HasSubstr("reports/junit.xml"));
+}
+
+}  // namespace
+}  // namespace e2e

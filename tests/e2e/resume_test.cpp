@@ -1,0 +1,261 @@
+// The runner is killed; its jobs go on, nothing is removed, and whoever comes next takes the run up where it was.
+#include <gmock/gmock.h>
+
+#include "tests/e2e/project.h"
+
+namespace e2e {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::Not;
+
+// What is done by the shell executor and in Docker alike.
+class Resume : public testing::TestWithParam<bool> {
+ protected:
+  bool docker() const { return GetParam(); }
+  std::unique_ptr<Process> start(const Arguments& arguments = {}) {
+    Arguments all{"--variable", "GATE=" + gate().string()};
+    all.insert(all.end(), arguments.begin(), arguments.end());
+    return docker() ? project_.start_docker(all) : project_.start_exec(all);
+  }
+  void SetUp() override {
+    // The gate lies outside the sandbox; a job in Docker sees it by a volume of the configuration.
+    std::filesystem::create_directories(gate());
+    project_.configuration("image = \"busybox\"\n[docker]\nvolumes = [\"" + gate().string() + ":" + gate().string() +
+                           "\"]\n");
+  }
+  std::filesystem::path gate() const { return project_.home() / "gate"; }
+  void open_gate() { sh("touch '" + (gate() / "open").string() + "'"); }
+  Result resume(const Arguments& arguments = {}) {
+    Arguments all{"resume", "--output", "json"};
+    all.insert(all.end(), arguments.begin(), arguments.end());
+    return project_.run(all);
+  }
+  std::string gate_text(const std::string& name) const {
+    return sh("cat '" + (gate() / name).string() + "' 2>/dev/null || true");
+  }
+
+  Project project_;
+};
+
+constexpr const char* waiting = R"(
+stages: [build, test, deploy]
+prepare: {stage: build, script: [echo built >out.txt], artifacts: {paths: [out.txt]}}
+wait:
+  stage: test
+  script:
+    - echo once >>"$GATE/starts"
+    - seq 1 3000
+    - echo waiting
+    - while [ ! -e "$GATE/open" ]; do sleep 0.05; done
+    - seq 3001 6000
+    - cat out.txt
+    - echo mine >mine.txt
+  after_script: [echo "after $CI_JOB_STATUS"]
+  artifacts: {paths: [mine.txt]}
+deploy: {stage: deploy, script: [cat out.txt mine.txt]}
+)";
+
+std::string numbers(int from, int to) {
+  std::string text;
+  for (int i = from; i <= to; ++i) text += std::to_string(i) + "\n";
+  return text;
+}
+
+TEST_P(Resume, TakesTheRunUpWhereItWas) {
+  project_.pipeline(waiting);
+  auto run = start();
+  ASSERT_TRUE(run->wait_for("\"text\":\"waiting\""));
+  run->kill();
+  run->wait();
+  // It goes on without us, and the pipeline may have changed meanwhile.
+  EXPECT_EQ(project_.runs().at(0)["outcome"], nullptr);
+  if (docker()) {
+    EXPECT_EQ(project_.containers("--filter status=running --filter label=runner.kind=job").size(), 1U);
+  } else {
+    EXPECT_FALSE(project_.processes().empty());
+  }
+  project_.pipeline("other: {script: echo other}");
+  open_gate();
+  const Result result = resume({"1"});
+  EXPECT_EQ(result.code, 0) << result;
+  EXPECT_EQ(result.outcome("wait"), "passed");
+  EXPECT_EQ(result.outcome("deploy"), "passed");
+  EXPECT_EQ(result.printed("deploy"), "built\nmine\n");
+  EXPECT_EQ(gate_text("starts"), "once\n");
+  EXPECT_EQ(project_.runs().size(), 1U);
+  EXPECT_EQ(project_.runs().at(0)["outcome"], "passed");
+  // No byte is lost, none comes twice.
+  const std::string log = project_.logs({"wait"});
+  EXPECT_THAT(log, HasSubstr("$ seq 1 3000\n" + numbers(1, 3000) + "$ echo waiting\nwaiting\n$ while"));
+  EXPECT_THAT(log, HasSubstr("$ seq 3001 6000\n" + numbers(3001, 6000) +
+                             "$ cat out.txt\nbuilt\n$ echo mine >mine.txt\nsection_end:"));
+  EXPECT_THAT(log, HasSubstr("after success\n"));
+}
+
+TEST_P(Resume, AJobThatEndedMeanwhileKeepsItsExitCodeAndItsLastWords) {
+  project_.pipeline(R"(
+wait:
+  script:
+    - echo waiting
+    - while [ ! -e "$GATE/open" ]; do sleep 0.05; done
+    - echo last words
+    - echo x >"$GATE/over"
+    - exit 42
+)");
+  auto run = start();
+  ASSERT_TRUE(run->wait_for("\"text\":\"waiting\""));
+  run->kill();
+  run->wait();
+  open_gate();
+  ASSERT_TRUE(eventually([&] { return gate_text("over") == "x\n"; }));
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  const Result result = resume();
+  EXPECT_EQ(result.code, 1) << result;
+  EXPECT_EQ(result.exit_code("wait"), 42);
+  EXPECT_THAT(project_.logs({"wait"}), AllOf(HasSubstr("\nwaiting\n"), HasSubstr("\nlast words\n$ echo x")));
+}
+
+TEST_P(Resume, ManyKillsWhileItPrintsLoseNoByte) {
+  project_.pipeline(R"(
+print:
+  script:
+    - echo begin
+    - i=0; while [ $i -lt 40 ]; do seq $((i*2000+1)) $((i*2000+2000)); i=$((i+1)); sleep 0.1; done
+    - printf end
+)");
+  auto run = start();
+  ASSERT_TRUE(run->wait_for("\"text\":\"begin\""));
+  for (int i = 0; i < 5; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(150 + 130 * i));
+    run->kill();
+    run->wait();
+    run = project_.start({"resume", "1", "--output", "json"});
+    run->wait_for("run_started");
+  }
+  const Result result = read_result(run->wait());
+  EXPECT_EQ(result.code, 0) << result;
+  const std::string log = project_.logs({"print"});
+  const std::size_t at = log.find("\n1\n2\n");
+  ASSERT_NE(at, std::string::npos);
+  const std::string wanted = numbers(1, 80000) + "$ printf end\nendsection_end:";
+  EXPECT_TRUE(log.compare(at + 1, wanted.size(), wanted) == 0) << log.size() << " bytes";
+}
+
+TEST_P(Resume, ATimeoutGoesOnCountingWhileNobodyWatches) {
+  project_.pipeline(R"(
+slow: {timeout: 3 seconds, script: [echo waiting, sleep 600]}
+)");
+  auto run = start();
+  ASSERT_TRUE(run->wait_for("\"text\":\"waiting\""));
+  run->kill();
+  run->wait();
+  std::this_thread::sleep_for(std::chrono::seconds(4));
+  const Result result = resume();
+  EXPECT_EQ(result.code, 1) << result;
+  EXPECT_EQ(result.reason("slow"), "job_execution_timeout");
+}
+
+TEST_P(Resume, ACancelWorksOnATakenUpRun) {
+  project_.pipeline("slow: {script: [echo waiting, sleep 600]}");
+  auto run = start();
+  ASSERT_TRUE(run->wait_for("\"text\":\"waiting\""));
+  run->kill();
+  run->wait();
+  auto second = project_.start({"resume", "--output", "json"});
+  ASSERT_TRUE(second->wait_for("run_started"));
+  std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  second->interrupt();
+  const Result result = read_result(second->wait());
+  EXPECT_EQ(result.code, 130) << result;
+  EXPECT_EQ(result.outcome("slow"), "cancelled");
+}
+
+TEST_P(Resume, NeedsTheSecretsAgainAndMasksThem) {
+  constexpr const char* secret = "s3cr3t-v4lue-0123456789";
+  project_.pipeline(
+      "wait: {script: [echo waiting, 'while [ ! -e \"$GATE/open\" ]; do sleep 0.05; done', 'echo \"it is $TOKEN\"']}");
+  auto run = start({"--secret", std::string("TOKEN=") + secret});
+  ASSERT_TRUE(run->wait_for("\"text\":\"waiting\""));
+  run->kill();
+  run->wait();
+  open_gate();
+  const Result without = resume();
+  EXPECT_EQ(without.code, 2) << without;
+  EXPECT_THAT(without.err, HasSubstr("TOKEN"));
+  const Result result = resume({"--secret", std::string("TOKEN=") + secret});
+  EXPECT_EQ(result.code, 0) << result;
+  EXPECT_EQ(project_.logs({"wait"}).find(secret), std::string::npos);
+  EXPECT_THAT(project_.logs({"wait"}), HasSubstr("it is [MASKED]\n"));
+}
+
+TEST_P(Resume, OnlyOneAtATimeMayDriveARun) {
+  project_.pipeline("wait: {script: [echo waiting, 'while [ ! -e \"$GATE/open\" ]; do sleep 0.05; done']}");
+  auto run = start();
+  ASSERT_TRUE(run->wait_for("\"text\":\"waiting\""));
+  const Result second = resume({"1"});
+  EXPECT_EQ(second.code, 2) << second;
+  open_gate();
+  EXPECT_EQ(run->wait().code, 0);
+  const Result over = resume({"1"});
+  EXPECT_EQ(over.code, 2) << over;
+  EXPECT_THAT(over.err, HasSubstr("passed"));
+  EXPECT_EQ(resume().code, 2);
+  EXPECT_EQ(resume({"77"}).code, 2);
+}
+
+TEST_P(Resume, NothingIsRemovedUntilDoctorIsToldTo) {
+  project_.pipeline("wait: {script: [echo waiting, sleep 600]}\n");
+  auto run = start();
+  ASSERT_TRUE(run->wait_for("\"text\":\"waiting\""));
+  run->kill();
+  run->wait();
+  const auto alive = [&] {
+    return docker() ? !project_.containers("--filter status=running").empty() : !project_.processes().empty();
+  };
+  EXPECT_TRUE(alive());
+  // Neither another run in the same database nor a look at the world removes it.
+  project_.file("other.yml", "other: {script: echo x}");
+  EXPECT_EQ((docker() ? project_.docker({"other.yml"}) : project_.exec({"other.yml"})).code, 0);
+  EXPECT_THAT(project_.run({"doctor"}).code, testing::AnyOf(0, 3));
+  EXPECT_TRUE(alive());
+  EXPECT_NE(project_.leftovers(), "");
+  const Result clean = project_.run({"doctor", "--clean"});
+  EXPECT_EQ(clean.code, 0) << clean;
+  EXPECT_EQ(project_.leftovers(), "");
+  EXPECT_NE(project_.runs().at(1)["outcome"], nullptr);
+}
+
+INSTANTIATE_TEST_SUITE_P(By, Resume, testing::Values(false, true),
+                         [](const auto& which) { return which.param ? "Docker" : "Shell"; });
+
+TEST(DoctorClean, LeavesARunThatIsDrivenAlone) {
+  Project project;
+  project.pipeline("wait: {image: busybox, script: [echo waiting, sleep 3, echo end]}");
+  auto run = project.start_docker();
+  ASSERT_TRUE(run->wait_for("\"text\":\"waiting\""));
+  EXPECT_EQ(project.run({"doctor", "--clean"}).code, 0);
+  const Result result = read_result(run->wait());
+  EXPECT_EQ(result.code, 0) << result;
+  EXPECT_EQ(result.printed("wait"), "waiting\nend\n");
+}
+
+TEST(DoctorClean, NeverTouchesAnotherOwnersThings) {
+  Project other, mine;
+  other.pipeline("wait: {image: busybox, script: [echo waiting, sleep 600]}");
+  auto run = other.start_docker();
+  ASSERT_TRUE(run->wait_for("\"text\":\"waiting\""));
+  run->kill();
+  run->wait();
+  const auto theirs = other.containers("--filter status=running");
+  EXPECT_FALSE(theirs.empty());
+  mine.pipeline("test: {image: busybox, script: echo x}");
+  EXPECT_EQ(mine.docker().code, 0);
+  EXPECT_EQ(mine.run({"doctor", "--clean"}).code, 0);
+  EXPECT_EQ(other.containers("--filter status=running"), theirs);
+  EXPECT_EQ(other.run({"doctor", "--clean"}).code, 0);
+}
+
+}  // namespace
+}  // namespace e2e
