@@ -73,7 +73,8 @@ class Lock {
   static std::optional<Lock> take(const fs::path& snapshot, int how, bool create = false) {
     const fs::path path = snapshot / "lock";
     Lock lock(::open(path.c_str(), O_RDWR | O_CLOEXEC | (create ? O_CREAT : 0), 0600));
-    struct stat mine {}, there {};
+    struct stat mine {
+    }, there{};
     if (lock.file_ < 0 || ::flock(lock.file_, how | LOCK_NB) != 0 || ::fstat(lock.file_, &mine) != 0 ||
         ::stat(path.c_str(), &there) != 0 || mine.st_ino != there.st_ino) {
       return std::nullopt;  // gone or going
@@ -109,8 +110,8 @@ std::vector<Found> list_snapshots(const fs::path& root) {
   for (fs::directory_iterator each(root, error), end; !error && each != end; each.increment(error)) {
     struct stat status {};
     if (::stat((each->path() / "lock").c_str(), &status) == 0 || ::stat(each->path().c_str(), &status) == 0) {
-      found.push_back({each->path().filename().string(),
-                       status.st_mtim.tv_sec * 1'000'000'000 + status.st_mtim.tv_nsec});
+      found.push_back(
+          {each->path().filename().string(), status.st_mtim.tv_sec * 1'000'000'000 + status.st_mtim.tv_nsec});
     }
   }
   std::ranges::sort(found, [](const Found& a, const Found& b) { return a.used > b.used; });
@@ -253,7 +254,8 @@ class Builder {
     const fs::path to = tree_ / item.path;
     if (base_) {
       const auto known = base_->stamps.find(item.path);
-      if (known != base_->stamps.end() && known->second == item.stamp && files::link_file(base_->tree / item.path, to)) {
+      if (known != base_->stamps.end() && known->second == item.stamp &&
+          files::link_file(base_->tree / item.path, to)) {
         return;
       }
     }

@@ -22,8 +22,8 @@
 namespace runner {
 
 struct SnapshotOptions {
-  std::string revision;          // `--ref`: the tree of this commit; empty: the working tree
-  bool git = true;               // with a .git
+  std::string revision;  // `--ref`: the tree of this commit; empty: the working tree
+  bool git = true;       // with a .git
   // Never taken, with all below it; when it is a file, all whose names begin like it (FILE-wal, FILE.chunks …): the
   // database's path leaves our own state out wherever it is.
   std::filesystem::path except;
@@ -37,9 +37,9 @@ class Snapshot {
   Snapshot(Snapshot&&) noexcept;
   Snapshot& operator=(Snapshot&&) noexcept;
   ~Snapshot();
-  executors::Sources sources() const;      // tree and tracked list
-  const std::string& name() const;         // the fingerprint: 32 hexadecimal digits
-  bool reused() const;                     // it stood already
+  executors::Sources sources() const;           // tree and tracked list
+  const std::string& name() const;              // the fingerprint: 32 hexadecimal digits
+  bool reused() const;                          // it stood already
   std::uint64_t files() const, copied() const;  // copied: not taken from an earlier snapshot
 
  private:

@@ -210,8 +210,8 @@ class Reader {
     facts_.commits = true;
     facts_.sha = git::hex(git_commit_id(commit));
     facts_.short_sha = facts_.sha.substr(0, 8);
-    facts_.before_sha = git_commit_parentcount(commit) > 0 ? git::hex(git_commit_parent_id(commit, 0))
-                                                           : std::string(no_commit);
+    facts_.before_sha =
+        git_commit_parentcount(commit) > 0 ? git::hex(git_commit_parent_id(commit, 0)) : std::string(no_commit);
     facts_.message = text(git_commit_message(commit));
     facts_.title = facts_.message.substr(0, facts_.message.find('\n'));
     // GitLab's rule: a long title stays in the description.

@@ -21,26 +21,26 @@ class GitError : public executors::WorldError {
 };
 
 struct GitFacts {
-  bool repository = false;              // false: only the project's names below are set
-  bool commits = false;                 // false: a repository without any commit; sha … are empty
-  std::filesystem::path work_tree;      // the repository's top directory; may be above the project
+  bool repository = false;          // false: only the project's names below are set
+  bool commits = false;             // false: a repository without any commit; sha … are empty
+  std::filesystem::path work_tree;  // the repository's top directory; may be above the project
   std::filesystem::path git_dir, common_dir;
-  std::string sha, short_sha;           // short: 8 digits
-  std::string before_sha;               // HEAD's first parent, or forty zeros
-  std::string ref_name, ref_slug;       // branch or tag; a detached HEAD without a tag: the short sha
-  std::string branch, tag;              // at most one is set
-  std::string tag_message;              // of an annotated tag
+  std::string sha, short_sha;      // short: 8 digits
+  std::string before_sha;          // HEAD's first parent, or forty zeros
+  std::string ref_name, ref_slug;  // branch or tag; a detached HEAD without a tag: the short sha
+  std::string branch, tag;         // at most one is set
+  std::string tag_message;         // of an annotated tag
   std::string message, title, description;
-  std::string author;                   // "Name <mail>"
+  std::string author;  // "Name <mail>"
   std::string author_name, author_email;
-  std::string timestamp;                // ISO 8601, the committer's: 2024-05-01T10:00:00+02:00
-  std::string default_branch;           // origin/HEAD, else init.defaultBranch, main or master if there; else the branch
-  std::string remote_url;               // origin's (or the only remote's), without user and password
-  std::string server_url;               // https://host[:port] from it; empty when there is no remote or a local one
-  std::string project_path;             // group/sub/project from the remote, else the directory's name
-  std::string project_name;             // its last component
-  std::string project_namespace;        // what is before it; may be empty
-  bool dirty = false;                   // tracked files differ from HEAD (only when asked for)
+  std::string timestamp;          // ISO 8601, the committer's: 2024-05-01T10:00:00+02:00
+  std::string default_branch;     // origin/HEAD, else init.defaultBranch, main or master if there; else the branch
+  std::string remote_url;         // origin's (or the only remote's), without user and password
+  std::string server_url;         // https://host[:port] from it; empty when there is no remote or a local one
+  std::string project_path;       // group/sub/project from the remote, else the directory's name
+  std::string project_name;       // its last component
+  std::string project_namespace;  // what is before it; may be empty
+  bool dirty = false;             // tracked files differ from HEAD (only when asked for)
 };
 
 struct GitQuery {
@@ -52,13 +52,13 @@ GitFacts read_git(const std::filesystem::path& project_dir, const GitQuery& = {}
 
 // What a run is told besides: the command line's options. They only override what is told.
 struct RunFacts {
-  std::string event = "push";           // push, merge_request, schedule, web, api, trigger, pipeline …
-  std::string branch, tag;              // --branch, --tag
-  std::string target_branch;            // of a merge request; empty: the default branch
-  std::string config_path;              // the pipeline file, relative to the project where possible
-  std::string pipeline_name;            // workflow:name, expanded
-  std::string created_at;               // ISO 8601, UTC
-  std::uint64_t pipeline_iid = 0;       // the run's id; 0: not known yet, left out
+  std::string event = "push";                     // push, merge_request, schedule, web, api, trigger, pipeline …
+  std::string branch, tag;                        // --branch, --tag
+  std::string target_branch;                      // of a merge request; empty: the default branch
+  std::string config_path;                        // the pipeline file, relative to the project where possible
+  std::string pipeline_name;                      // workflow:name, expanded
+  std::string created_at;                         // ISO 8601, UTC
+  std::uint64_t pipeline_iid = 0;                 // the run's id; 0: not known yet, left out
   std::string user_name, user_email, user_login;  // who started it; empty: the commit's author
 };
 
@@ -79,10 +79,11 @@ std::optional<std::vector<std::string>> changed_paths(const std::filesystem::pat
                                                       std::string_view revision = {});
 
 // The sources, sorted, relative to the project: tracked files and untracked ones that git does not ignore, as they are
-// in the working tree; those of checked-out submodules too. Without a repository: all files. `except`: see SnapshotOptions.
+// in the working tree; those of checked-out submodules too. Without a repository: all files. `except`: see
+// SnapshotOptions.
 struct SourceList {
-  std::vector<std::string> paths;     // files and symlinks
-  std::vector<std::string> tracked;   // those of them git tracks
+  std::vector<std::string> paths;    // files and symlinks
+  std::vector<std::string> tracked;  // those of them git tracks
 };
 SourceList source_list(const std::filesystem::path& project_dir, const std::filesystem::path& except = {});
 

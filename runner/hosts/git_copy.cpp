@@ -191,8 +191,8 @@ class GitCopy {
       for (fs::directory_iterator object(each->path(), error), last; !error && object != last;
            object.increment(error)) {
         const std::string file = object->path().filename().string();
-        if (file.starts_with("tmp_") || file == "alternates" || file == "http-alternates" ||
-            file.ends_with(".lock") || (!own && file.starts_with("multi-pack-index"))) {
+        if (file.starts_with("tmp_") || file == "alternates" || file == "http-alternates" || file.ends_with(".lock") ||
+            (!own && file.starts_with("multi-pack-index"))) {
           continue;
         }
         if (object->is_directory(error)) {

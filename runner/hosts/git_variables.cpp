@@ -42,8 +42,18 @@ void add_server(Variables& variables, const std::string& url) {
 }  // namespace
 
 std::string pipeline_source(std::string_view event) {
-  constexpr std::array same = {"push",  "web",    "schedule", "api",   "trigger", "pipeline", "parent_pipeline",
-                               "external", "chat", "webide",  "external_pull_request_event", "merge_request_event"};
+  constexpr std::array same = {"push",
+                               "web",
+                               "schedule",
+                               "api",
+                               "trigger",
+                               "pipeline",
+                               "parent_pipeline",
+                               "external",
+                               "chat",
+                               "webide",
+                               "external_pull_request_event",
+                               "merge_request_event"};
   if (event == "merge_request") {
     return "merge_request_event";
   }

@@ -76,7 +76,7 @@ class Walker {
     const Tracked& tracked;
     const fs::path& project;
     const std::string& place;
-    bool count_as_tracked;      // false within an untracked repository
+    bool count_as_tracked;  // false within an untracked repository
   };
 
   bool excluded(const std::string& path) const {
@@ -231,7 +231,8 @@ git::Commit comparison_base(git_repository* repository, git_commit* base, git_co
   git_oid common;
   git::Commit merge_base;
   if (head != nullptr && git_merge_base(&common, repository, git_commit_id(base), git_commit_id(head)) == 0 &&
-      git_oid_equal(&common, git_commit_id(head)) == 0 && git_commit_lookup(into(merge_base), repository, &common) == 0) {
+      git_oid_equal(&common, git_commit_id(head)) == 0 &&
+      git_commit_lookup(into(merge_base), repository, &common) == 0) {
     return merge_base;
   }
   check(git_commit_lookup(into(merge_base), repository, git_commit_id(base)), "cannot read the commit");

@@ -25,13 +25,13 @@ struct SecretSet::Automaton {
     State first_child = 0;
     State fail = root;
     std::uint32_t depth = 0;
-    std::uint32_t found = 0;      // length of the longest form that ends here; 0: none
+    std::uint32_t found = 0;  // length of the longest form that ends here; 0: none
     std::uint16_t children = 0;
-    unsigned char byte = 0;       // that leads here
+    unsigned char byte = 0;  // that leads here
   };
 
   std::vector<std::string> forms;
-  std::vector<Node> nodes;                // children of one node are neighbours, sorted by byte
+  std::vector<Node> nodes;  // children of one node are neighbours, sorted by byte
   std::array<State, 256> from_root{};
   std::vector<std::uint8_t> shifts;
 

@@ -477,8 +477,9 @@ class TreeStorer {
     } catch (const StoreError&) {
       return false;
     }
-    store_.database.write("store artifacts",
-                          [&](Connection& writer) { Query(writer, "UPDATE chunks SET synced = 1 WHERE id = ?", id).run(); });
+    store_.database.write("store artifacts", [&](Connection& writer) {
+      Query(writer, "UPDATE chunks SET synced = 1 WHERE id = ?", id).run();
+    });
     return true;
   }
 
@@ -543,7 +544,8 @@ namespace {
 
 ArtifactId add_artifact(Connection& c, const AttemptKey& key, std::string_view kind, std::string_view name,
                         std::int64_t tree, std::optional<UnixMs> expires) {
-  Query(c, "INSERT INTO artifacts(run, job, attempt, kind, name, tree, created, expires) VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
+  Query(c,
+        "INSERT INTO artifacts(run, job, attempt, kind, name, tree, created, expires) VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
         key.run, key.job, key.attempt, kind, name, tree, unix_now(), expires)
       .run();
   return static_cast<ArtifactId>(c.last_id());
@@ -561,27 +563,31 @@ ArtifactId Store::store_tree(const AttemptKey& key, std::string_view kind, std::
   }
   const Digest stat_digest = walk.stat_digest();
   const std::optional<ArtifactId> unchanged = impl_->database.write("store artifacts", [&](Connection& c) {
-    Query query(c, "SELECT t.id FROM known_trees k JOIN trees t ON t.id = k.tree WHERE k.stamp = ? AND t.digest IS NOT NULL "
-                   "AND NOT EXISTS(SELECT 1 FROM tree_chunks u JOIN chunks p ON p.id = u.chunk WHERE u.tree = t.id "
-                   "AND p.name IS NOT NULL AND NOT p.synced AND p.boot <> ?)",
-                db::Blob(bytes_of(stat_digest)), Processes::boot());
+    Query query(
+        c,
+        "SELECT t.id FROM known_trees k JOIN trees t ON t.id = k.tree WHERE k.stamp = ? AND t.digest IS NOT NULL "
+        "AND NOT EXISTS(SELECT 1 FROM tree_chunks u JOIN chunks p ON p.id = u.chunk WHERE u.tree = t.id "
+        "AND p.name IS NOT NULL AND NOT p.synced AND p.boot <> ?)",
+        db::Blob(bytes_of(stat_digest)), Processes::boot());
     return query.step() ? std::optional(add_artifact(c, key, kind, name, query.integer(0), expires)) : std::nullopt;
   });
   if (unchanged) {
     return *unchanged;
   }
   TreeStorer storer(*impl_, walk, std::move(stop));
-  return storer.store([&](Connection& c, std::int64_t tree) { return add_artifact(c, key, kind, name, tree, expires); });
+  return storer.store(
+      [&](Connection& c, std::int64_t tree) { return add_artifact(c, key, kind, name, tree, expires); });
 }
 
 std::vector<ArtifactRow> Store::list_artifacts(RunId run) const {
   return impl_->database.read("list the artifacts", [&](Connection& c) {
     std::vector<ArtifactRow> rows;
-    Query query(c,
-                "SELECT a.id, a.run, a.job, a.attempt, ifnull(j.name, ''), a.kind, a.name, t.files, t.bytes, a.created, "
-                "a.expires FROM artifacts a JOIN trees t ON t.id = a.tree "
-                "LEFT JOIN jobs j ON j.run = a.run AND j.job = a.job WHERE a.run = ? ORDER BY a.id",
-                run);
+    Query query(
+        c,
+        "SELECT a.id, a.run, a.job, a.attempt, ifnull(j.name, ''), a.kind, a.name, t.files, t.bytes, a.created, "
+        "a.expires FROM artifacts a JOIN trees t ON t.id = a.tree "
+        "LEFT JOIN jobs j ON j.run = a.run AND j.job = a.job WHERE a.run = ? ORDER BY a.id",
+        run);
     while (query.step()) {
       ArtifactRow row;
       row.id = query.count(0);

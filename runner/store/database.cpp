@@ -17,9 +17,7 @@ using Clock = std::chrono::steady_clock;
 // SQLite's own wait; transact() goes on until Options::patience. Short, so that a stop of the program is not held up.
 constexpr std::chrono::milliseconds busy_wait{2'000};
 
-bool no_space(int system_error) {
-  return system_error == ENOSPC || system_error == EDQUOT || system_error == EFBIG;
-}
+bool no_space(int system_error) { return system_error == ENOSPC || system_error == EDQUOT || system_error == EFBIG; }
 
 StoreFault fault_of(const SQLite::Exception& error, int system_error) {
   switch (error.getErrorCode() & 0xff) {
@@ -107,12 +105,12 @@ void Database::open_writer() {
   const bool fresh = !std::filesystem::exists(options_.file);
   for (;;) {
     try {
-      auto connection = std::make_unique<Connection>(options_.file, SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE,
-                                                     busy_wait);
+      auto connection =
+          std::make_unique<Connection>(options_.file, SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE, busy_wait);
       if (fresh) {  // only its owner reads it; the -wal and -shm files take this mode over
         std::error_code ignored;
-        std::filesystem::permissions(
-            options_.file, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write, ignored);
+        std::filesystem::permissions(options_.file,
+                                     std::filesystem::perms::owner_read | std::filesystem::perms::owner_write, ignored);
       }
       std::int64_t version = 0;
       {
@@ -258,13 +256,9 @@ void Database::raise(const SQLite::Exception& error, StoreFault fault, std::stri
                    mend_for(fault, file()));
 }
 
-std::filesystem::path Database::ballast_file() const {
-  return options_.file.string() + ".ballast";
-}
+std::filesystem::path Database::ballast_file() const { return options_.file.string() + ".ballast"; }
 
-void Database::drop_ballast() noexcept {
-  ::unlink(ballast_file().c_str());
-}
+void Database::drop_ballast() noexcept { ::unlink(ballast_file().c_str()); }
 
 // Space that is given up when the disk is full, so that SQLite, which needs space even to delete, can go on.
 void Database::restore_ballast() noexcept {

@@ -168,8 +168,9 @@ void forget_the_dead(db::Database& database, Processes& processes) {
       [&](Connection& c) {
         std::vector<std::int64_t> dead;
         {
-          Query query(c, "SELECT id FROM processes WHERE id NOT IN (SELECT process FROM leases) "
-                         "AND id NOT IN (SELECT process FROM trees WHERE digest IS NULL)");
+          Query query(c,
+                      "SELECT id FROM processes WHERE id NOT IN (SELECT process FROM leases) "
+                      "AND id NOT IN (SELECT process FROM trees WHERE digest IS NULL)");
           while (query.step()) {
             dead.push_back(query.integer(0));
           }
@@ -236,12 +237,14 @@ GcResult Store::gc(const GcOptions& options) {
   for (const std::int64_t run : old_runs) {
     result.bytes += remove_run(database, run);
   }
-  for (const std::int64_t tree : unused_trees(database, impl_->processes, impl_->trees_mutex, impl_->trees_in_the_making)) {
+  for (const std::int64_t tree :
+       unused_trees(database, impl_->processes, impl_->trees_mutex, impl_->trees_in_the_making)) {
     const GcResult removed = impl_->remove_tree(tree);
     result.chunks += removed.chunks;
     result.bytes += removed.bytes;
   }
-  delete_all(database, "DELETE FROM known_files WHERE (dev, ino) IN (SELECT dev, ino FROM known_files WHERE seen < ? LIMIT ?)",
+  delete_all(database,
+             "DELETE FROM known_files WHERE (dev, ino) IN (SELECT dev, ino FROM known_files WHERE seen < ? LIMIT ?)",
              options.now - forget_after);
   delete_all(database, "DELETE FROM known_trees WHERE stamp IN (SELECT stamp FROM known_trees WHERE seen < ? LIMIT ?)",
              options.now - forget_after);

@@ -66,19 +66,21 @@ Processes::~Processes() {
   }
 }
 
-bool Processes::open_lock_file() {
+int Processes::lock_file() {
+  const std::scoped_lock guard(opening_);
   if (lock_ < 0) {
     lock_ = ::open(lock_file_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   }
-  return lock_ >= 0;
+  return lock_;
 }
 
 std::int64_t Processes::self(db::Database& database) {
-  const std::scoped_lock guard(mutex_);
+  const std::scoped_lock guard(registering_);
   if (id_ != 0) {
     return id_;
   }
-  if (!open_lock_file()) {
+  const int file = lock_file();
+  if (file < 0) {
     throw StoreError(errno == ENOSPC ? StoreFault::full : StoreFault::other,
                      fmt::format("cannot open {}: {}", lock_file_.string(), std::generic_category().message(errno)),
                      "the database's directory must be writable");
@@ -95,7 +97,7 @@ std::int64_t Processes::self(db::Database& database) {
       },
       db::Urgency::result);
   struct flock lock = lock_of(id);
-  if (::fcntl(lock_, F_OFD_SETLK, &lock) != 0) {
+  if (::fcntl(file, F_OFD_SETLK, &lock) != 0) {
     throw StoreError(StoreFault::other,
                      fmt::format("cannot lock {}: {}", lock_file_.string(), std::generic_category().message(errno)),
                      "the database must be on a local file system");
@@ -117,12 +119,12 @@ bool Processes::alive(Connection& c, std::int64_t id) {
       return process.text(0) != host();  // this host has been started anew since; another host cannot be asked
     }
   }
-  const std::scoped_lock guard(mutex_);
-  if (!open_lock_file()) {
+  const int file = lock_file();
+  if (file < 0) {
     return true;
   }
   struct flock lock = lock_of(id);
-  return ::fcntl(lock_, F_OFD_GETLK, &lock) != 0 || lock.l_type != F_UNLCK;
+  return ::fcntl(file, F_OFD_GETLK, &lock) != 0 || lock.l_type != F_UNLCK;
 }
 
 bool Store::Impl::claim(Connection& c, std::int64_t self, RunId run, std::uint32_t job) {

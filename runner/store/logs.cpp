@@ -102,27 +102,37 @@ struct LogWriter::Impl {
 
   std::mutex mutex;
   std::condition_variable changed;
-  std::string waiting;              // to be stored
-  std::uint64_t cursor = 0;         // covered once `waiting` is stored
-  bool told = false;                // the cursor or left_out moved without bytes
-  bool storing = false;             // what take() took is not committed yet
-  std::exception_ptr failure;
+  std::string waiting;       // to be stored
+  std::uint64_t cursor = 0;  // covered once `waiting` is stored
+  bool told = false;         // the cursor or left_out moved without bytes
+  bool storing = false;      // what take() took is not committed yet
+  struct Failure {
+    StoreFault fault;
+    std::string message, mend;
+  };
+  std::optional<Failure> failure;
   std::optional<Clock::time_point> failing_since;
   bool closed = false;
 
-  std::uint64_t stored = 0;         // bytes of the log so far, with those on their way
-  bool over = false;                // the limit is reached
+  std::uint64_t stored = 0;  // bytes of the log so far, with those on their way
+  bool over = false;         // the limit is reached
   struct Kept {
     std::string bytes;
-    std::uint64_t cursor;           // behind them
+    std::uint64_t cursor;  // behind them
   };
-  std::deque<Kept> tail;            // over the limit: at least the last log_tail bytes
+  std::deque<Kept> tail;  // over the limit: at least the last log_tail bytes
   std::size_t tail_bytes = 0;
   std::uint64_t left_out = 0;
 
   explicit Impl(Store::Impl& s) : store(s) {}
 
-  // With the mutex held.
+  // All with the mutex held.
+  void check() const {
+    if (failure) {
+      throw StoreError(failure->fault, failure->message, failure->mend);
+    }
+  }
+
   void take_in(std::string_view bytes, std::uint64_t raw_cursor) {
     if (!over) {  // the write that crosses the limit is taken whole, so that the cursor always names a place
       const std::uint64_t limit = store.options.log_limit;
@@ -131,9 +141,9 @@ struct LogWriter::Impl {
       cursor = raw_cursor;
       if (stored > limit) {
         over = true;
-        waiting += fmt::format(
-            "\nlog limit reached ({}): what follows is left out but for the last {}; the job goes on\n",
-            human_size(limit), human_size(store.options.log_tail));
+        waiting +=
+            fmt::format("\nlog limit reached ({}): what follows is left out but for the last {}; the job goes on\n",
+                        human_size(limit), human_size(store.options.log_tail));
       }
       return;
     }
@@ -264,13 +274,13 @@ struct Store::Impl::Flusher {
         one_by_one(loads);
       } else {
         for (Load& load : loads) {
-          put_back(load, error.fault);
+          put_back(load, {error.fault, error.what(), error.hint});
         }
       }
       return;
-    } catch (...) {
+    } catch (const std::exception& error) {
       for (Load& load : loads) {
-        put_back(load, StoreFault::other);
+        put_back(load, {StoreFault::other, error.what(), {}});
       }
       return;
     }
@@ -288,7 +298,7 @@ struct Store::Impl::Flusher {
         });
         done(load);
       } catch (const StoreError& error) {
-        put_back(load, error.fault);
+        put_back(load, {error.fault, error.what(), error.hint});
       }
     }
   }
@@ -300,8 +310,8 @@ struct Store::Impl::Flusher {
     load.writer->changed.notify_all();
   }
 
-  // Called within a catch block. A full disk and a held database may pass: try again until patience ends.
-  void put_back(Load& load, StoreFault fault) {
+  // A full disk and a held database may pass: try again until patience ends.
+  void put_back(Load& load, LogWriter::Impl::Failure failure) {
     bool again = false;
     {
       const std::scoped_lock lock(load.writer->mutex);
@@ -312,10 +322,10 @@ struct Store::Impl::Flusher {
       if (!writer.failing_since) {
         writer.failing_since = Clock::now();
       }
-      again = (fault == StoreFault::full || fault == StoreFault::locked) &&
+      again = (failure.fault == StoreFault::full || failure.fault == StoreFault::locked) &&
               Clock::now() - *writer.failing_since < store.options.patience;
       if (!again) {
-        writer.failure = std::current_exception();
+        writer.failure = std::move(failure);
       }
       writer.changed.notify_all();
     }
@@ -358,9 +368,7 @@ void LogWriter::write(std::string_view bytes, std::uint64_t raw_cursor) {
   {
     std::unique_lock lock(impl_->mutex);
     impl_->changed.wait(lock, [&] { return impl_->failure || impl_->waiting.size() < too_much; });
-    if (impl_->failure) {
-      std::rethrow_exception(impl_->failure);
-    }
+    impl_->check();
     const bool idle = impl_->waiting.empty();
     impl_->take_in(bytes, raw_cursor);
     now = impl_->waiting.size() >= much;
@@ -374,11 +382,9 @@ void LogWriter::write(std::string_view bytes, std::uint64_t raw_cursor) {
 void LogWriter::flush() {
   impl_->store.flusher->poke(true);
   std::unique_lock lock(impl_->mutex);
-  impl_->changed.wait(
-      lock, [&] { return impl_->failure || (impl_->waiting.empty() && !impl_->told && !impl_->storing); });
-  if (impl_->failure) {
-    std::rethrow_exception(impl_->failure);
-  }
+  impl_->changed.wait(lock,
+                      [&] { return impl_->failure || (impl_->waiting.empty() && !impl_->told && !impl_->storing); });
+  impl_->check();
 }
 
 void LogWriter::close() {
@@ -398,8 +404,7 @@ bool LogWriter::limited() const {
 }
 
 LogWriter Store::open_log(const AttemptKey& key) {
-  const LogPlace place =
-      impl_->database.read("open a log", [&](Connection& c) { return find_log(c, key); });
+  const LogPlace place = impl_->database.read("open a log", [&](Connection& c) { return find_log(c, key); });
   auto writer = std::make_shared<LogWriter::Impl>(*impl_);
   writer->attempt = place.attempt;
   writer->stored = place.size;
@@ -440,8 +445,8 @@ std::string Store::read_log(const AttemptKey& key, std::uint64_t offset, std::si
     while (bytes.size() < max && query.step()) {
       const std::uint64_t start = query.count(0);
       const std::string unpacked = unpack(query.integer(2), query.bytes(3), query.count(1));
-      const std::string_view wanted =
-          std::string_view(unpacked).substr(start < offset ? std::min<std::size_t>(offset - start, unpacked.size()) : 0);
+      const std::string_view wanted = std::string_view(unpacked).substr(
+          start < offset ? std::min<std::size_t>(offset - start, unpacked.size()) : 0);
       bytes += wanted.substr(0, max - bytes.size());
     }
     return bytes;

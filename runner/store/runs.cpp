@@ -59,7 +59,8 @@ RunRow run_row(const Query& query) {
 
 AttemptRow attempt_row(const Query& query) {
   AttemptRow row;
-  row.key = {query.count(0), static_cast<std::uint32_t>(query.integer(1)), static_cast<std::uint32_t>(query.integer(2))};
+  row.key = {query.count(0), static_cast<std::uint32_t>(query.integer(1)),
+             static_cast<std::uint32_t>(query.integer(2))};
   row.state = static_cast<JobState>(query.integer(3));
   row.handle = query.text(4);
   row.outcome = maybe_enum<Outcome>(query, 5);
@@ -121,8 +122,8 @@ bool Store::begin_attempt(const AttemptKey& key) {
       }
     }
     {
-      Query ended(c, "SELECT 1 FROM attempts WHERE run = ? AND job = ? AND attempt >= ? AND state = ?", key.run, key.job,
-                  key.attempt, final_state);
+      Query ended(c, "SELECT 1 FROM attempts WHERE run = ? AND job = ? AND attempt >= ? AND state = ?", key.run,
+                  key.job, key.attempt, final_state);
       if (ended.step()) {
         return false;
       }
@@ -140,8 +141,10 @@ bool Store::begin_attempt(const AttemptKey& key) {
 
 bool Store::attempt_prepared(const AttemptKey& key, std::string_view handle) {
   return impl_->database.write("record a prepared job", [&](Connection& c) {
-    Query(c, "UPDATE attempts SET state = max(state, ?), handle = ? WHERE run = ? AND job = ? AND attempt = ? AND state < ?",
-          prepared, handle, key.run, key.job, key.attempt, final_state)
+    Query(
+        c,
+        "UPDATE attempts SET state = max(state, ?), handle = ? WHERE run = ? AND job = ? AND attempt = ? AND state < ?",
+        prepared, handle, key.run, key.job, key.attempt, final_state)
         .run();
     return c.changes() > 0;
   });
@@ -234,8 +237,7 @@ std::uint64_t Store::add_event(RunId run, UnixMs time, std::string_view kind, st
 }
 
 std::vector<RunRow> Store::list_runs(std::size_t limit, RunId before) const {
-  static const std::string sql =
-      fmt::format("SELECT {} FROM runs WHERE id < ? ORDER BY id DESC LIMIT ?", run_columns);
+  static const std::string sql = fmt::format("SELECT {} FROM runs WHERE id < ? ORDER BY id DESC LIMIT ?", run_columns);
   return impl_->database.read("list the runs", [&](Connection& c) {
     std::vector<RunRow> rows;
     Query query(c, sql.c_str(), before == 0 ? INT64_MAX : static_cast<std::int64_t>(before),

@@ -62,7 +62,8 @@ std::string unpack(std::int64_t codec, std::string_view stored, std::size_t size
   return bytes;
 }
 
-Store::Impl::Impl(const Options& given) : options(given), database(options), processes(options.file.string() + ".lock") {
+Store::Impl::Impl(const Options& given)
+    : options(given), database(options), processes(options.file.string() + ".lock") {
   owner = database.read("read the database's id", [](Connection& c) {
     Query query(c, "SELECT value FROM meta WHERE key = 'owner'");
     return query.step() ? query.text(0) : std::string();

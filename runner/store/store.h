@@ -96,13 +96,13 @@ struct RunDetail : RunRow {
 struct AttemptRow {
   AttemptKey key;
   JobState state = JobState::prepared;
-  std::string handle;                          // Execution::handle(): how to find it again
-  std::optional<pipelines::Outcome> outcome;   // set when state is final
+  std::string handle;                         // Execution::handle(): how to find it again
+  std::optional<pipelines::Outcome> outcome;  // set when state is final
   int exit_code = -1;
   std::string reason, message;
-  std::optional<UnixMs> started, finished;     // started: when the go was given
-  std::uint64_t log_size = 0;                  // bytes readable
-  std::uint64_t log_cursor = 0;                // bytes of the executor's stream that are safe: Executor::adopt's log_bytes_kept
+  std::optional<UnixMs> started, finished;  // started: when the go was given
+  std::uint64_t log_size = 0;               // bytes readable
+  std::uint64_t log_cursor = 0;  // bytes of the executor's stream that are safe: Executor::adopt's log_bytes_kept
 };
 
 struct JobRow {
@@ -113,8 +113,8 @@ struct JobRow {
   bool allowed = false;
   int exit_code = -1;
   std::string reason, message;
-  std::uint32_t attempts = 0;                  // 0: none was begun
-  std::optional<UnixMs> started, finished;     // of the last attempt
+  std::uint32_t attempts = 0;               // 0: none was begun
+  std::optional<UnixMs> started, finished;  // of the last attempt
 };
 
 struct EventRow {
@@ -144,8 +144,8 @@ struct ArtifactFile {
 struct GcOptions {
   UnixMs now = 0;
   std::optional<std::uint64_t> keep_runs;  // the newest so many runs are kept whole; absent: all
-  std::optional<UnixMs> keep_for;          // runs that finished longer ago than this go with logs and events; absent: none
-  bool dry_run = false;                    // counts artifacts and runs only
+  std::optional<UnixMs> keep_for;  // runs that finished longer ago than this go with logs and events; absent: none
+  bool dry_run = false;            // counts artifacts and runs only
 };
 
 struct GcResult {
@@ -156,7 +156,8 @@ class Store;
 
 // The log of one attempt: bytes come in after redaction, from one thread. write() copies and returns; a thread of the
 // store commits what all logs have gathered every 50 ms in one transaction, sooner when much is waiting, and slows the
-// writer down when 4 MB are. The destructor flushes but cannot tell of failures: call close(). Must not outlive the store.
+// writer down when 4 MB are. The destructor flushes but cannot tell of failures: call close(). Must not outlive the
+// store.
 //
 // Over the limit the log says so once, what follows is left out but for its last 64 KB (stored by close()), and the
 // job goes on.
@@ -181,12 +182,12 @@ class LogWriter {
 class Store {
  public:
   struct Options {
-    std::filesystem::path file;                     // made with its directories (0700) when missing
-    std::chrono::milliseconds patience{30'000};     // how long another process may hold the database, or the disk be full
-    std::uint64_t log_limit = 100'000'000;          // bytes per attempt
+    std::filesystem::path file;                  // made with its directories (0700) when missing
+    std::chrono::milliseconds patience{30'000};  // how long another process may hold the database, or the disk be full
+    std::uint64_t log_limit = 100'000'000;       // bytes per attempt
     std::uint64_t log_tail = 64 * 1024;
-    std::uint64_t ballast = 1 << 20;                // FILE.ballast: given up on a full disk so that results can be stored
-    bool read_only = false;                         // listing without a trace
+    std::uint64_t ballast = 1 << 20;  // FILE.ballast: given up on a full disk so that results can be stored
+    bool read_only = false;           // listing without a trace
   };
   explicit Store(Options);
   explicit Store(std::filesystem::path file) : Store(Options{std::move(file)}) {}
@@ -200,7 +201,7 @@ class Store {
   static std::filesystem::path default_file(std::string_view xdg_state_home, std::string_view home);
 
   // --- what happens (the recorder) -----------------------------------------------------------------------------
-  RunId create_run(const NewRun&);  // this process holds the run's lease from now on
+  RunId create_run(const NewRun&);                              // this process holds the run's lease from now on
   bool finish_run(RunId, pipelines::Verdict, UnixMs finished);  // false: it had finished already
   // Before anything is made for the attempt. Claims the job's lease; false when another living process has it, or the
   // job is final (but `manual`, which only waits, may begin).
@@ -213,7 +214,8 @@ class Store {
   // A sandbox prepared ahead that is not needed after all: as if the attempt had never begun. False when it started.
   bool drop_attempt(const AttemptKey&);
   // A job that ended without any attempt of its own: skipped, manual, cancelled.
-  bool end_job(RunId, std::uint32_t job, pipelines::Outcome, std::string_view reason = {}, std::string_view message = {});
+  bool end_job(RunId, std::uint32_t job, pipelines::Outcome, std::string_view reason = {},
+               std::string_view message = {});
   std::uint64_t add_event(RunId, UnixMs time, std::string_view kind, std::string_view json);
 
   // --- logs ----------------------------------------------------------------------------------------------------
@@ -256,7 +258,7 @@ class Store {
   std::vector<RunRow> list_runs(std::size_t limit = 0, RunId before = 0) const;  // newest first; 0: all
   std::optional<RunId> newest_run() const;
   std::optional<RunDetail> run(RunId) const;
-  std::vector<JobRow> jobs(RunId) const;                         // in the pipeline's order
+  std::vector<JobRow> jobs(RunId) const;  // in the pipeline's order
   std::vector<AttemptRow> attempts(RunId, std::uint32_t job) const;
   std::optional<AttemptRow> attempt(const AttemptKey&) const;
   std::optional<AttemptRow> last_attempt(RunId, std::uint32_t job) const;
@@ -266,7 +268,7 @@ class Store {
 
   // --- upkeep --------------------------------------------------------------------------------------------------
   GcResult gc(const GcOptions&);
-  std::string check() const;        // SQLite's quick_check: "ok", or what is wrong
+  std::string check() const;                           // SQLite's quick_check: "ok", or what is wrong
   void backup(const std::filesystem::path& to) const;  // VACUUM INTO; without FILE.chunks
 
   struct Impl;  // store_impl.h

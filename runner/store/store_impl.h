@@ -38,9 +38,10 @@ class Processes {
   static const std::string& boot();
 
  private:
-  bool open_lock_file();
+  int lock_file();  // opened at its first use
   const std::filesystem::path lock_file_;
-  std::mutex mutex_;
+  std::mutex registering_;  // held over a transaction
+  std::mutex opening_;      // taken within transactions
   std::atomic<std::int64_t> id_{0};
   int lock_ = -1;
 };

@@ -60,7 +60,8 @@ TEST_F(CheckoutTest, IsACopyWithTheModesJobsNeed) {
   const Snapshot snapshot = take();
   ::umask(old);
   EXPECT_FALSE(snapshot.reused());
-  EXPECT_EQ(paths(tree(snapshot)), (std::set<std::string>{".gitignore", "a", "link", "run.sh", "src/secret", "untracked"}));
+  EXPECT_EQ(paths(tree(snapshot)),
+            (std::set<std::string>{".gitignore", "a", "link", "run.sh", "src/secret", "untracked"}));
   EXPECT_EQ(status(tree(snapshot)).st_mode & 0777U, 0777U);
   EXPECT_EQ(status(tree(snapshot) / "src").st_mode & 0777U, 0777U);
   EXPECT_EQ(status(tree(snapshot) / "src/secret").st_mode & 0777U, 0666U);
@@ -169,7 +170,8 @@ TEST_F(CheckoutTest, GitOfPackedSharedAndLinkedRepositories) {
   const GitRepository worktree(dir / "worktree");
   worktree.commit("c", "1", "fourth");
   const Snapshot of_worktree = make_snapshot(worktree.path(), root);
-  shell("git -c safe.directory='*' clone -q --depth 1 file://" + repo.path().string() + " " + (dir / "shallow").string());
+  shell("git -c safe.directory='*' clone -q --depth 1 file://" + repo.path().string() + " " +
+        (dir / "shallow").string());
   const Snapshot of_shallow = make_snapshot(dir / "shallow", root);
   fs::rename(repo.path(), dir / "away");  // nothing refers to it any more
   EXPECT_EQ(git_in(tree(of_shared), "log --format=%s"), "third\nsecond\nfirst");

@@ -32,13 +32,12 @@ class GitRepository {
     git("init -q -b " + branch);
   }
   std::string git(const std::string& arguments) const {
-    return shell(
-        "cd '" + path_.string() +
-        "' && GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null GIT_AUTHOR_NAME='Ada Lovelace' "
-        "GIT_AUTHOR_EMAIL=ada@example.org GIT_COMMITTER_NAME=Committer GIT_COMMITTER_EMAIL=c@example.org "
-        "GIT_AUTHOR_DATE='1700000000 +0100' GIT_COMMITTER_DATE='1700000000 +0200' git "
-        "-c safe.directory='*' -c protocol.file.allow=always " +
-        arguments);
+    return shell("cd '" + path_.string() +
+                 "' && GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null GIT_AUTHOR_NAME='Ada Lovelace' "
+                 "GIT_AUTHOR_EMAIL=ada@example.org GIT_COMMITTER_NAME=Committer GIT_COMMITTER_EMAIL=c@example.org "
+                 "GIT_AUTHOR_DATE='1700000000 +0100' GIT_COMMITTER_DATE='1700000000 +0200' git "
+                 "-c safe.directory='*' -c protocol.file.allow=always " +
+                 arguments);
   }
   // Writes the file and commits everything; returns the sha.
   std::string commit(const std::string& file, const std::string& text, const std::string& message = "a commit") const {

@@ -135,7 +135,8 @@ TEST(Redactor, SecretOfSeveralLines) {
   EXPECT_EQ(once({secret}, "<" + secret + ">"), "<[MASKED]>");
   EXPECT_EQ(once({secret}, "a MIIEvgIBADANBgkq b"), "a [MASKED] b") << "a line alone";
   EXPECT_EQ(once({secret}, "a short b"), "a short b") << "but not a short one";
-  EXPECT_EQ(once({secret}, "<" + secret.substr(0, secret.size() - 1) + ">"), "<[MASKED]>") << "without the last newline";
+  EXPECT_EQ(once({secret}, "<" + secret.substr(0, secret.size() - 1) + ">"), "<[MASKED]>")
+      << "without the last newline";
   EXPECT_EQ(once({"one-secret\r\ntwo-secret\r\n"}, "one-secret\ntwo-secret\n"), "[MASKED]\n");
   EXPECT_EQ(once({"one-secret\ntwo-secret\n"}, "one-secret\r\ntwo-secret\r\n"), "[MASKED]\r\n");
 }
@@ -195,11 +196,18 @@ TEST(Redactor, HexUrlJsonAndShell) {
   const std::string secret = "p@ss w'rd/\"1\\\n\xc3\xa4<";
   const SecretSet set({secret});
   for (const std::string form : {
-           "7040737320772772642f22315c0ac3a43c", "7040737320772772642F22315C0AC3A43C",
-           "p%40ss%20w%27rd%2F%221%5C%0A%C3%A4%3C", "p%40ss%20w%27rd%2f%221%5c%0a%c3%a4%3c",
-           "p%40ss+w%27rd%2F%221%5C%0A%C3%A4%3C", "p%40ss%20w'rd%2F%221%5C%0A%C3%A4%3C",
-           "p@ss w'rd/\\\"1\\\\\\n\xc3\xa4<", "p@ss w'rd\\/\\\"1\\\\\\n\\u00e4<", "p@ss w'rd/\\\"1\\\\\\n\xc3\xa4\\u003c",
-           "p@ss w'\\''rd/\"1\\\n\xc3\xa4<", "p@ss w'\"'\"'rd/\"1\\\n\xc3\xa4<", "p@ss w'rd/\\\"1\\\\\n\xc3\xa4<",
+           "7040737320772772642f22315c0ac3a43c",
+           "7040737320772772642F22315C0AC3A43C",
+           "p%40ss%20w%27rd%2F%221%5C%0A%C3%A4%3C",
+           "p%40ss%20w%27rd%2f%221%5c%0a%c3%a4%3c",
+           "p%40ss+w%27rd%2F%221%5C%0A%C3%A4%3C",
+           "p%40ss%20w'rd%2F%221%5C%0A%C3%A4%3C",
+           "p@ss w'rd/\\\"1\\\\\\n\xc3\xa4<",
+           "p@ss w'rd\\/\\\"1\\\\\\n\\u00e4<",
+           "p@ss w'rd/\\\"1\\\\\\n\xc3\xa4\\u003c",
+           "p@ss w'\\''rd/\"1\\\n\xc3\xa4<",
+           "p@ss w'\"'\"'rd/\"1\\\n\xc3\xa4<",
+           "p@ss w'rd/\\\"1\\\\\n\xc3\xa4<",
            "p@ss w\\'rd/\"1\\\\\\n\xc3\xa4<",
        }) {
     EXPECT_EQ(redact(set, "<<" + form + ">>"), "<<[MASKED]>>") << form;

@@ -285,10 +285,11 @@ TEST_F(LogsTest, AFullDiskIsToldAndHeals) {
       }
       ::setrlimit(RLIMIT_FSIZE, &old);
       if (code == 0) {
-        code = store.finish_attempt(key, {pipelines::Outcome::broken, -1, "runner_system_failure", "", false, false, 1}) &&
-                       store.check() == "ok" && store.log_size(key) == 0
-                   ? 0
-                   : 4;
+        code =
+            store.finish_attempt(key, {pipelines::Outcome::broken, -1, "runner_system_failure", "", false, false, 1}) &&
+                    store.check() == "ok" && store.log_size(key) == 0
+                ? 0
+                : 4;
       }
     } catch (const std::exception& error) {
       std::fprintf(stderr, "%s\n", error.what());

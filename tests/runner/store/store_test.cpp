@@ -11,6 +11,19 @@
 
 #include "tests/runner/store/fixture.h"
 
+#if defined(__SANITIZE_THREAD__)
+#define TESTS_UNDER_TSAN
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define TESTS_UNDER_TSAN
+#endif
+#endif
+#ifdef TESTS_UNDER_TSAN
+// The children of these tests start threads of their own.
+extern "C" const char* __tsan_default_options();                                // NOLINT: the sanitizer's name
+extern "C" const char* __tsan_default_options() { return "die_after_fork=0"; }  // NOLINT
+#endif
+
 namespace runner {
 namespace {
 
