@@ -20,6 +20,8 @@ using pipelines::Outcome;
 constexpr std::chrono::milliseconds look_again{250};
 // The container ends by itself when its shell has; an image's entrypoint that waits for more is not waited for.
 constexpr std::chrono::seconds ends_within{10};
+// A shell that has nothing more to do is gone in 5 to 50 ms; whoever is not is killed by the removal.
+constexpr std::chrono::milliseconds ends_usually{150};
 // An engine that has said nothing of a container this long after its processes were gone will not in time.
 constexpr std::chrono::seconds engine_late{2};
 // How long a job that cannot be seen may have nobody to listen before it counts as gone, the engine being away.
@@ -76,7 +78,7 @@ Shared::Shared(DockerSettings given)
       deaths(engine, "runner.owner=" + settings.owner),
       images(engine, settings),
       janitor(engine, settings.state),
-      reaper(2),  // a DELETE waits for the engine's hooks more than it computes
+      reaper(4),  // a DELETE waits for the engine's hooks more than it computes
       pool(engine, deaths, settings, reaper) {}
 
 InitProcess::InitProcess(std::int64_t pid, const std::string& container) {
@@ -95,6 +97,10 @@ Sandbox::~Sandbox() {
   const std::string id = container.id();
   const std::vector<std::string> service_ids = services.containers();
   if (shared.settings.privileged) lease.spoil();
+  // The network is free again when the job's processes are dead, which is before the container is removed.
+  if (lease.held() && !id.empty() && shared.deaths.wait(id, ends_usually)) {
+    const NetworkPool::Lease free = std::move(lease);
+  }
   container.reset();
   if (!id.empty()) shared.deaths.forget(id);
   for (const std::string& service : service_ids) shared.deaths.forget(service);

@@ -49,10 +49,9 @@ NetworkPool::Lease NetworkPool::lease(const JobSpec& spec, bool more) {
   {
     std::unique_lock lock(mutex_);
     Run& run = runs_[spec.id.run];
-    run.ending = !more;
-    const auto patience = std::min<std::chrono::steady_clock::duration>(making_ + making_ / 2, longest_wait);
-    const auto deadline = std::chrono::steady_clock::now() + patience;
-    bool late = false;
+    // Jobs come in any order: once one has said that it is the last, that stays, until all have ended.
+    run.ending = !more || (run.ending && run.lent > 0);
+    auto since = std::chrono::steady_clock::now();
     while (true) {
       while (!run.free.empty()) {
         ScopedContainer pause = std::move(run.free.back());
@@ -68,19 +67,33 @@ NetworkPool::Lease NetworkPool::lease(const JobSpec& spec, bool more) {
       }
       // On a machine that starts as many as it can already, more of them do not make it faster: each costs as much as
       // three joined jobs. Jobs that take their time get their own after a moment.
-      if (late || (run.announced == 0 && run.lent < cores_)) break;
+      const bool busy = run.making >= cores_;
+      const auto now = std::chrono::steady_clock::now();
+      if (busy) since = now;
+      const auto until = since + std::min<std::chrono::steady_clock::duration>(making_ + making_ / 2, longest_wait);
+      if (now >= until || (run.announced == 0 && run.lent < cores_)) break;
       ++run.waiting;
-      late = changed_.wait_until(lock, deadline) == std::cv_status::timeout;
+      changed_.wait_until(lock, until);
       --run.waiting;
+      if (busy) since = std::chrono::steady_clock::now();
     }
     if (!more) return {};
     ++run.lent;  // before it stands, so that those that come together do not all make one
+    ++run.making;
   }
-  try {
-    return make(spec);
-  } catch (...) {
+  const auto made = [&](bool well) {
     const std::scoped_lock lock(mutex_);
-    --runs_[spec.id.run].lent;
+    Run& run = runs_[spec.id.run];
+    --run.making;
+    if (!well) --run.lent;
+    changed_.notify_all();
+  };
+  try {
+    Lease lease = make(spec);
+    made(true);
+    return lease;
+  } catch (...) {
+    made(false);
     throw;
   }
 }

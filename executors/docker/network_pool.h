@@ -58,7 +58,7 @@ class NetworkPool {
  private:
   struct Run {
     std::vector<ScopedContainer> free;
-    unsigned announced = 0, lent = 0, waiting = 0;
+    unsigned announced = 0, lent = 0, waiting = 0, making = 0;
     bool ending = false;  // no further job is to come
   };
   void give_back(std::uint64_t run, ScopedContainer pause, bool announced, bool spoilt);
