@@ -254,6 +254,7 @@ int exec(const CommandLine& line, ExecOptions options) {
   plan_options.masked = masked_values(options);
   plan_options.jobs = std::move(words.jobs);
   plan_options.with_needs = options.needs;
+  plan_options.state = fs::absolute(config.database.value);
   std::string text = read_pipeline_text(words.file);
   const auto loaded = load(std::move(words.file), std::move(text), plan_options);
   if (print_diagnostics(loaded->parsed.diagnostics, loaded->parsed.sources)) return exit_code::usage;

@@ -13,6 +13,7 @@
 #include <iostream>
 #include <iterator>
 
+#include "runner/cli/setup.h"
 #include "runner/secrets/redactor.h"
 
 namespace runner {
@@ -49,7 +50,9 @@ bool is_below(const fs::path& path, const fs::path& directory) {
 fs::path project_of(const fs::path& file, const std::string& option) {
   if (!option.empty()) return fs::weakly_canonical(option);
   const fs::path here = fs::current_path();
-  const fs::path absolute = fs::weakly_canonical(file);
+  std::error_code unreadable;  // told when it is read
+  fs::path absolute = fs::weakly_canonical(file, unreadable);
+  if (unreadable) absolute = fs::absolute(file);
   if (has_default_name(file)) return absolute.parent_path();
   if (is_below(absolute, here) || inside_repository(here)) return here;
   return absolute.parent_path();
@@ -143,6 +146,7 @@ std::unique_ptr<Loaded> load(PipelineFile file, std::string text, const PlanOpti
   facts.branch = options.branch;
   facts.tag = options.tag;
   facts.target_branch = options.target_branch;
+  facts.created_at = now_text().substr(0, 19) + "Z";  // to the second, as GitLab's
   const fs::path relative = fs::weakly_canonical(loaded->file.path).lexically_relative(project);
   facts.config_path = !relative.empty() && *relative.begin() != ".." ? relative.string() : loaded->file.path.string();
 
@@ -164,7 +168,7 @@ std::unique_ptr<Loaded> load(PipelineFile file, std::string text, const PlanOpti
   };
   outside.source_paths = [&] {
     inputs.source_paths =
-        options.revision.empty() ? source_list(project).paths : commit_paths(project, options.revision);
+        options.revision.empty() ? source_list(project, options.state).paths : commit_paths(project, options.revision);
     return *inputs.source_paths;
   };
   loaded->plan = pipelines::make_plan(loaded->parsed.pipeline, trigger_of(inputs, options.masked), outside);

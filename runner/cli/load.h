@@ -56,6 +56,7 @@ struct PlanOptions {
   std::vector<NamedValue> masked;                           // --secret and --env-file
   std::vector<std::string> jobs;
   bool with_needs = false;
+  std::filesystem::path state;  // the database: never among the sources
 };
 
 // What a plan was made from besides the text: enough to make the very same plan again in another process (`resume`),

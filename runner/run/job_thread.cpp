@@ -16,13 +16,17 @@ constexpr std::size_t dotenv_limit = 5 * 1024;  // GitLab's limit for a dotenv r
 // Passes what the executor says to the scheduler's thread.
 class MailNotices : public executors::Notices {
  public:
-  MailNotices(Mailbox& mailbox, JobKey key) : mailbox_(mailbox), key_(key) {}
-  void status(std::string_view line) override { mailbox_.put({key_, Noticed{false, std::string(line)}}); }
-  void warning(std::string_view line) override { mailbox_.put({key_, Noticed{true, std::string(line)}}); }
+  MailNotices(Mailbox& mailbox, JobKey key, const SecretSet& secrets)
+      : mailbox_(mailbox), key_(key), secrets_(secrets) {}
+  void status(std::string_view line) override { put(false, line); }
+  void warning(std::string_view line) override { put(true, line); }
 
  private:
+  void put(bool warning, std::string_view line) { mailbox_.put({key_, Noticed{warning, redact(secrets_, line)}}); }
+
   Mailbox& mailbox_;
   JobKey key_;
+  const SecretSet& secrets_;
 };
 
 executors::JobResult broken(const std::exception& error) {
@@ -133,6 +137,7 @@ void JobThread::main(std::stop_token stop) {
     ended->result.reason.clear();
     ended->result.message.clear();
   }
+  ended->result.message = redact(made_.secrets, ended->result.message);
   if (ended->dropped)
     context_.mailbox.put({key_, Dropped{}});
   else
@@ -140,7 +145,7 @@ void JobThread::main(std::stop_token stop) {
 }
 
 AttemptEnded JobThread::work(std::stop_token stop) {
-  MailNotices notices(context_.mailbox, key_);
+  MailNotices notices(context_.mailbox, key_, made_.secrets);
   AttemptEnded ended;
 
   std::unique_ptr<executors::Execution> execution;

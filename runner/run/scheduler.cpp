@@ -164,8 +164,12 @@ class Walk {
 
   void cancel() {
     cancelled_ = true;
-    ready_.clear();
     report(progress_.cancel());
+    // Whose turn had not come, or whose delay was not over.
+    for (const Ready& ready : std::exchange(ready_, {})) {
+      report({{ready.job, Outcome::cancelled}});
+      report(progress_.finish(ready.job, Outcome::cancelled, false));
+    }
     for (auto& [job, active] : active_) {
       active.thread->drop();
       active.thread->request_stop();

@@ -47,7 +47,7 @@ SessionResult Session::run(Observer& console, std::stop_token stop, std::optiona
   const auto begun = std::chrono::steady_clock::now();
   const fs::path work = make_work_directory(store_);
 
-  const Snapshot snapshot = taken_up ? open_snapshot(work / "s", snapshot_of(*taken_up)) : take_snapshot(work, stop);
+  const Snapshot snapshot = taken_up ? snapshot_again(work, *taken_up) : take_snapshot(work, stop);
   SessionResult result;
   if (taken_up) {
     result.run = *taken_up;
@@ -120,24 +120,36 @@ SessionResult Session::run(Observer& console, std::stop_token stop, std::optiona
 
   executors::remove_tree(directory);
   // A run that nobody drives needs its own when it is resumed.
-  if (store_.orphaned_runs().empty()) prune_snapshots(work / "s", snapshots_kept);
+  std::vector<std::string> spare;
+  for (const RunId orphan : store_.orphaned_runs()) {
+    if (auto name = snapshot_of(orphan)) spare.push_back(std::move(*name));
+  }
+  prune_snapshots(work / "s", snapshots_kept, spare);
   return result;
 }
 
 Snapshot Session::take_snapshot(const fs::path& work, std::stop_token stop) const {
   SnapshotOptions how;
   how.revision = settings_.revision;
-  how.except = fs::absolute(store_.file()).parent_path();
+  how.except = fs::absolute(store_.file());  // and all that stands beside it
   how.stop = std::move(stop);
   return make_snapshot(settings_.project, work / "s", how);
 }
 
-std::string Session::snapshot_of(RunId run) const {
-  for (const auto& event : store_.events(run)) {
-    if (event.kind == snapshot_event) return nlohmann::json::parse(event.json).at("name");
+Snapshot Session::snapshot_again(const fs::path& work, RunId run) const {
+  const auto name = snapshot_of(run);
+  if (!name) {
+    throw StoreError(StoreFault::missing, fmt::format("run {} had not got as far as its first job", run),
+                     "run the pipeline again with `runner exec`");
   }
-  throw StoreError(StoreFault::missing, fmt::format("run {} had not got as far as its first job", run),
-                   "run the pipeline again with `runner exec`");
+  return open_snapshot(work / "s", *name);
+}
+
+std::optional<std::string> Session::snapshot_of(RunId run) const {
+  for (const auto& event : store_.events(run)) {
+    if (event.kind == snapshot_event) return nlohmann::json::parse(event.json).at("name").get<std::string>();
+  }
+  return std::nullopt;  // its runner died before it was told
 }
 
 Earlier Session::earlier(RunId run, const fs::path& directory) const {

@@ -53,7 +53,8 @@ class Session {
 
  private:
   Snapshot take_snapshot(const std::filesystem::path& work, std::stop_token) const;
-  std::string snapshot_of(RunId) const;
+  Snapshot snapshot_again(const std::filesystem::path& work, RunId) const;
+  std::optional<std::string> snapshot_of(RunId) const;
   Earlier earlier(RunId, const std::filesystem::path& directory) const;
 
   Store& store_;
