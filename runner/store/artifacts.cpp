@@ -45,6 +45,7 @@ struct File {
   TreeEntry entry;
   std::uint64_t dev = 0, ino = 0;
   std::int64_t mtime = 0, ctime = 0;
+  std::uint64_t links = 1;
   std::size_t first = 0, count = 0;  // its pieces in Walk::digests and ids
   bool known = false;                // its pieces are stored already, found by what stat says
 };
@@ -143,6 +144,7 @@ struct Walk {
       file.ino = status.st_ino;
       file.mtime = nanoseconds(status.st_mtim);
       file.ctime = nanoseconds(status.st_ctim);
+      file.links = status.st_nlink;
       files.push_back(std::move(file));
     }
     if (error) {
@@ -297,6 +299,25 @@ class TreeStorer {
     std::optional<WrittenChunk> written;
   };
 
+  // By which stamp a file may be known. A job that passes on what it was given links it from the layer where it stood,
+  // and layers are never written to: while the other name is there, it is the same content.
+  std::string known_stamp(const File& file) const {
+    if (file.links > 1) {
+      const std::scoped_lock lock(store_.stood_mutex);
+      const auto found = store_.stood.find({file.dev, file.ino});
+      struct stat status {};
+      if (found != store_.stood.end() && ::lstat(found->second.path.c_str(), &status) == 0 &&
+          status.st_dev == file.dev && status.st_ino == file.ino) {
+        File then = file;
+        then.ctime = found->second.ctime;
+        if (stamp_of(then) == found->second.stamp) {
+          return found->second.stamp;
+        }
+      }
+    }
+    return stamp_of(file);
+  }
+
   // Files that have not changed since they were last stored: their digests are known, and their pieces are tied.
   void recall_files() {
     std::vector<File*> candidates;
@@ -310,7 +331,7 @@ class TreeStorer {
     }
     store_.database.write("store artifacts", [&](Connection& c) {
       for (File* file : candidates) {
-        const std::string stamp = stamp_of(*file);
+        const std::string stamp = known_stamp(*file);
         Query query(c, "SELECT digests FROM known_files WHERE dev = ? AND ino = ? AND stamp = ?", file->dev, file->ino,
                     db::Blob(stamp));
         if (!query.step() || query.bytes(0).size() != file->count * sizeof(Digest)) {
@@ -335,6 +356,10 @@ class TreeStorer {
         }
       }
     });
+  }
+
+  static bool worth_keeping(const File& file, std::int64_t read_at) {
+    return file.entry.is_file() && file.entry.size >= worth_knowing && file.ctime + racy_ns <= read_at;
   }
 
   void tie(Connection& c, std::int64_t chunk) const {
@@ -513,7 +538,7 @@ class TreeStorer {
             .run();
       }
       for (const File& file : walk_.files) {
-        if (file.entry.is_file() && file.entry.size >= worth_knowing && file.ctime + racy_ns <= read_at) {
+        if (worth_keeping(file, read_at)) {
           const std::string stamp = stamp_of(file);
           const std::string_view known(walk_.digests[file.first].data(), file.count * sizeof(Digest));
           Query(c, "INSERT OR REPLACE INTO known_files(dev, ino, stamp, digests, seen) VALUES(?, ?, ?, ?, ?)", file.dev,
@@ -529,6 +554,12 @@ class TreeStorer {
       return use(c, id);
     });
     complete_ = own;
+    const std::scoped_lock lock(store_.stood_mutex);
+    for (const File& file : walk_.files) {
+      if (worth_keeping(file, read_at)) {
+        store_.stood[{file.dev, file.ino}] = {walk_.root / file.entry.path, file.ctime, stamp_of(file)};
+      }
+    }
     return artifact;
   }
 

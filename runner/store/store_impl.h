@@ -3,11 +3,14 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <filesystem>
+#include <map>
 #include <mutex>
 #include <set>
 #include <string>
 #include <thread>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "runner/store/database.h"
@@ -66,6 +69,15 @@ struct Store::Impl {
   std::filesystem::path chunk_directory() const { return options.file.string() + ".chunks"; }
   std::mutex trees_mutex;
   std::set<std::int64_t> trees_in_the_making;
+  // Where this process found large files that it stored, and the stamp they are known by. A hard link made since is the
+  // same file with another change time.
+  struct Stood {
+    std::filesystem::path path;
+    std::int64_t ctime = 0;
+    std::string stamp;
+  };
+  std::mutex stood_mutex;
+  std::map<std::pair<std::uint64_t, std::uint64_t>, Stood> stood;  // by device and inode
   // Gives up a tree: its references, then the pieces nobody else has. Returns what that gave back.
   GcResult remove_tree(std::int64_t tree);
 

@@ -153,6 +153,33 @@ TEST_F(ArtifactsTest, AChangedFileIsSeen) {
   EXPECT_EQ(store.read_file(first, "small", 10), "a");
 }
 
+TEST_F(ArtifactsTest, AFileThatIsPassedOnIsNotReadAgain) {
+  const std::string first = noise(9'000'000);
+  write(tree / "big", first);
+  Store store(file);
+  store.store_tree(begin(store), "archive", "one", tree, std::nullopt);
+  fs::create_directory(dir / "next");
+  fs::create_hard_link(tree / "big", dir / "next/big");
+  // What a layer never is: written to. Whoever reads it anew would see.
+  struct stat status {};
+  ASSERT_EQ(::stat((tree / "big").c_str(), &status), 0);
+  std::fstream(tree / "big", std::ios::in | std::ios::out | std::ios::binary) << "changed";
+  const timespec times[2] = {status.st_atim, status.st_mtim};
+  ASSERT_EQ(::utimensat(AT_FDCWD, (tree / "big").c_str(), times, 0), 0);
+
+  const ArtifactId passed_on = store.store_tree(begin(store), "archive", "two", dir / "next", std::nullopt);
+  store.extract(passed_on, dir / "out");
+  EXPECT_TRUE(read(dir / "out/big") == first);
+  // Without the name it was found by nothing is sure.
+  fs::create_directory(dir / "last");
+  fs::create_hard_link(tree / "big", dir / "last/big");
+  fs::remove(tree / "big");
+  fs::remove(dir / "next/big");
+  const ArtifactId alone = store.store_tree(begin(store), "archive", "three", dir / "last", std::nullopt);
+  store.extract(alone, dir / "out2");
+  EXPECT_EQ(read(dir / "out2/big").substr(0, 7), "changed");
+}
+
 TEST_F(ArtifactsTest, NeverWritesOutsideTheDirectory) {
   write(tree / "sub/file", "mine");
   write(tree / "top", "mine");
