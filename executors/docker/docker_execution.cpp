@@ -101,9 +101,20 @@ Sandbox::~Sandbox() {
   if (lease.held() && !id.empty() && shared.deaths.wait(id, ends_usually)) {
     const NetworkPool::Lease free = std::move(lease);
   }
-  container.reset();
+  if (!container.reset()) remove_volumes();
   if (!id.empty()) shared.deaths.forget(id);
   for (const std::string& service : service_ids) shared.deaths.forget(service);
+}
+
+// Those of a container that somebody removed without them (`docker rm` without -v).
+void Sandbox::remove_volumes() noexcept {
+  try {
+    const Labels ours = labels(spec.id, Kind::job);
+    for (const Listed& volume : shared.engine.volumes("runner.owner=" + spec.id.owner)) {
+      if (volume.labels == ours) shared.engine.remove_volume(volume.name);
+    }
+  } catch (const std::exception&) {  // `runner doctor --clean` finds them
+  }
 }
 
 DockerExecution::~DockerExecution() {

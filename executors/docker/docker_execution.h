@@ -72,6 +72,9 @@ struct Sandbox {
   bool adopted = false;
   std::uint64_t log_bytes_kept = 0;
   std::optional<Deaths::Death> died;  // before it was found
+
+ private:
+  void remove_volumes() noexcept;
 };
 
 class DockerExecution final : public Execution {

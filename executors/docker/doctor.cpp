@@ -65,7 +65,8 @@ std::vector<Leftover> EngineDoctor::leftovers() {
 void EngineDoctor::remove(const Leftover& leftover) {
   switch (leftover.kind) {
     case Leftover::Kind::container:
-      return impl_->engine.remove_container(leftover.id);
+      impl_->engine.remove_container(leftover.id);
+      return;
     case Leftover::Kind::network:
       return impl_->engine.remove_network(leftover.id);
     case Leftover::Kind::volume:

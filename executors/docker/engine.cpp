@@ -92,17 +92,18 @@ void Engine::kill(const std::string& id, const std::string& signal) {
   throw_answer(call.what, answer);
 }
 
-void Engine::remove_container(const std::string& id, bool force) {
+bool Engine::remove_container(const std::string& id, bool force) {
   HttpCall call{.what = "remove the container " + short_id(id),
                 .method = "DELETE",
                 .target = fmt::format("/containers/{}?v=1&force={}", url_encode(id), force ? 1 : 0),
                 .silence = start_silence};
   const HttpAnswer answer = impl_->ask(call);
-  if (answer.ok() || answer.status == 404) return;
+  if (answer.ok()) return true;
+  if (answer.status == 404) return false;
   if (!force || answer.status != 409) throw_answer(call.what, answer);
   // Somebody else removes it at this moment. Gone means gone: its network and volumes are removed next.
   for (int i = 0; i < 200; ++i) {
-    if (!inspect_container(id)) return;
+    if (!inspect_container(id)) return false;
     std::this_thread::sleep_for(50ms);
   }
   throw_answer(call.what, answer);

@@ -99,7 +99,8 @@ class Engine {
   std::string create_container(const std::string& name, const std::string& body, const std::string& platform = {});
   void start(const std::string& id);
   void kill(const std::string& id, const std::string& signal);          // not running (409) and gone (404) are success
-  void remove_container(const std::string& id, bool force = true);      // with its anonymous volumes; gone is success
+  // With its anonymous volumes. Gone is success, but false: whoever removed it may have left those.
+  bool remove_container(const std::string& id, bool force = true);
   std::optional<ContainerState> inspect_container(const std::string& id);
   int wait(const std::string& id, std::stop_token);                     // exit code; -1 when told to stop
   std::string logs(const std::string& id, int tail);                    // stdout and stderr, unframed, at most 64 KiB

@@ -43,10 +43,12 @@ ScopedContainer& ScopedContainer::operator=(ScopedContainer&& other) noexcept {
   return *this;
 }
 
-void ScopedContainer::reset() noexcept {
-  if (id_.empty()) return;
-  insist([this] { engine_->remove_container(id_); });
+bool ScopedContainer::reset() noexcept {
+  if (id_.empty()) return true;
+  bool there = true;
+  insist([&] { there = engine_->remove_container(id_); });
   id_.clear();
+  return there;
 }
 
 std::string ScopedContainer::release() { return std::exchange(id_, {}); }

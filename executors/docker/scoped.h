@@ -22,7 +22,7 @@ class ScopedContainer {
   ~ScopedContainer() { reset(); }
 
   const std::string& id() const { return id_; }
-  void reset() noexcept;  // removes it now
+  bool reset() noexcept;  // removes it now; false when it was gone, perhaps without its anonymous volumes
   std::string release();  // lets it be
 
  private:
