@@ -61,6 +61,15 @@ int explain(const CLI::App& app, const CLI::ParseError& error) {
   return exit_code::usage;
 }
 
+// A description's first paragraph is shown in lists, the rest only by the command's own --help.
+void move_examples_to_footer(CLI::App& command) {
+  const std::string text = command.get_description();
+  const std::size_t end = text.find("\n\n");
+  if (end == std::string::npos) return;
+  command.description(text.substr(0, end));
+  command.footer(text.substr(end + 1));
+}
+
 int run(int argc, char** argv) {
   CLI::App app(description, "runner");
   app.set_version_flag("--version", RUNNER_VERSION);
@@ -73,6 +82,7 @@ int run(int argc, char** argv) {
   add_plan(app, line);
   add_records(app, line);
   add_upkeep(app, line);
+  for (CLI::App* command : app.get_subcommands([](CLI::App*) { return true; })) move_examples_to_footer(*command);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& success) {  // --help, --version

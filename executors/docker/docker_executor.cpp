@@ -70,6 +70,8 @@ std::unique_ptr<Execution> DockerExecutor::prepare(const JobSpec& spec, Notices&
     if (fs::exists(spec.directory, error)) clear_predecessor(spec);
     box->image = shared_.images.get(spec.image, spec.platform, spec.pull_policy, "job " + spec.id.name, notices, stop);
     go_on(stop, "preparing " + spec.id.name);
+    if (!spec.services.empty() && spec.network == Network::none)
+      notices.warning("the job has no network, so its services are not started");
     if (!spec.services.empty() && spec.network != Network::none)
       box->services =
           Services::start(shared_.engine, shared_.deaths, shared_.images, shared_.settings, spec, notices, stop);

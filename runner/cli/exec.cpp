@@ -259,8 +259,9 @@ int exec(const CommandLine& line, ExecOptions options) {
   const auto loaded = load(std::move(words.file), std::move(text), plan_options);
   if (print_diagnostics(loaded->parsed.diagnostics, loaded->parsed.sources)) return exit_code::usage;
   if (print_diagnostics(loaded->plan.diagnostics, loaded->parsed.sources)) return exit_code::usage;
+  if (config.executor.value != ExecutorKind::shell) refuse_jobs_without_image(*loaded, config.image.value);
   if (options.dry_run) {
-    std::cout << plan_text(*loaded);
+    std::cout << (kind == ConsoleKind::json ? plan_json(*loaded) : plan_text(*loaded));
     return exit_code::passed;
   }
   if (loaded->plan.included_count() == 0) return say_nothing_to_do(*loaded, kind);

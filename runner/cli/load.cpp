@@ -5,6 +5,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -111,15 +112,27 @@ std::string read_pipeline_text(const PipelineFile& file) {
 
 namespace {
 
+void refuse_unknown_jobs(const Loaded& loaded, const std::vector<std::string>& names) {
+  std::vector<std::string_view> known;
+  for (const auto& job : loaded.parsed.pipeline.jobs) known.push_back(job.name);
+  for (const auto& name : names) {
+    if (std::find(known.begin(), known.end(), name) != known.end()) continue;
+    const std::string_view near = pipelines::nearest(name, known);
+    throw UsageError(fmt::format("{} has no job {}{}", loaded.file.name, name,
+                                 near.empty() ? std::string() : fmt::format("\nhint: did you mean {}?", near)));
+  }
+}
+
 pipelines::Trigger trigger_of(const PlanInputs& inputs, const std::vector<NamedValue>& masked) {
   pipelines::Trigger trigger;
   for (const auto& [name, value] : inputs.predefined) {
     trigger.variables.set(name, value, Precedence::predefined, /*expand=*/false);
   }
+  for (const auto& [name, value] : inputs.variables) trigger.variables.set(name, value, Precedence::pipeline);
+  // Last, so that a secret stays one when --variable names it too.
   for (const auto& [name, value] : masked) {
     trigger.variables.set(name, value, Precedence::pipeline, /*expand=*/false, /*masked=*/true);
   }
-  for (const auto& [name, value] : inputs.variables) trigger.variables.set(name, value, Precedence::pipeline);
   trigger.only = inputs.jobs;
   trigger.with_needs = inputs.with_needs;
   return trigger;
@@ -138,6 +151,8 @@ std::unique_ptr<Loaded> load(PipelineFile file, std::string text, const PlanOpti
         "--event {}: unknown event\nhint: push, merge_request, tag, schedule, web, api, trigger or parent_pipeline",
         options.event));
   }
+
+  refuse_unknown_jobs(*loaded, options.jobs);
 
   const fs::path& project = loaded->file.project;
   loaded->git = read_git(project, {options.revision, false});

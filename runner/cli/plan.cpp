@@ -4,6 +4,7 @@
 
 #include <iostream>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -29,9 +30,11 @@ int lint(const PlanWords& options) {
     for (auto& diagnostic : parsed.diagnostics) diagnostic.severity = pipelines::Severity::error;
   }
   if (print_diagnostics(parsed.diagnostics, parsed.sources)) return exit_code::usage;
-  fmt::print("{}: {} job{} in {} stage{}, no errors\n", words.file.name, parsed.pipeline.jobs.size(),
-             parsed.pipeline.jobs.size() == 1 ? "" : "s", parsed.pipeline.stages.size(),
-             parsed.pipeline.stages.size() == 1 ? "" : "s");
+  std::set<std::string> stages;
+  for (const auto& job : parsed.pipeline.jobs) stages.insert(job.stage);
+  const std::size_t jobs = parsed.pipeline.jobs.size();
+  fmt::print("{}: {} job{} in {} stage{}, no errors\n", words.file.name, jobs, jobs == 1 ? "" : "s", stages.size(),
+             stages.size() == 1 ? "" : "s");
   return exit_code::passed;
 }
 

@@ -516,7 +516,7 @@ std::vector<pipelines::PullPolicy> parse_pull_policy(const std::string& text, co
 
 unsigned parse_parallel(const std::string& text, const std::string& what) {
   const auto value = number<unsigned>(text);
-  if (!value || *value > 1000) complain(what, "a number of jobs from 0 (as many as processors) to 1000", text);
+  if (!value || *value > 1000) complain(what, "a number of jobs from 0 (twice the processors) to 1000", text);
   return *value;
 }
 

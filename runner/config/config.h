@@ -39,7 +39,7 @@ enum class ExecutorKind : std::uint8_t { docker, shell };
 
 struct Config {
   Setting<ExecutorKind> executor;
-  Setting<unsigned> parallel;               // jobs at a time; 0: as many as this machine has processors
+  Setting<unsigned> parallel;               // jobs at a time; 0: twice as many as this machine has processors
   Setting<std::string> image;               // for jobs without one; empty: such a plan is refused
   Setting<std::filesystem::path> database;  // never empty
   Setting<executors::Network> network;      // of jobs that do not say RUNNER_NETWORK themselves

@@ -106,9 +106,11 @@ void append_failure(std::string& out, const Report& report, const ReportedJob& j
     if (!lines.empty()) out += fmt::format("  all of it: runner logs {} {}\n", report.run, quoted(job.name));
   }
   if (!report.file.empty())
-    out += fmt::format("  again:     runner exec {} {}\n", quoted(report.file), quoted(job.name));
+    out += fmt::format("  again:     runner exec {} {} --needs\n", quoted(report.file), quoted(job.name));
   out += '\n';
 }
+
+constexpr std::size_t longest_why = 60;  // the whole of it stands in the job's own line above
 
 void append_table(std::string& out, const Report& report) {
   std::vector<const ReportedJob*> rows;
@@ -142,9 +144,10 @@ void append_table(std::string& out, const Report& report) {
     out += '\n';
   }
   for (const ReportedJob* job : rows) {
-    std::string line = fmt::format("{}  {}  {}  {}  {}", padded(job->name, name_width), padded(job->stage, stage_width),
-                                   padded(mark_and_word(*job->end, report.colour), outcome_width),
-                                   fmt::format("{:>{}}", time_of(*job->end), time_width), why(*job->end));
+    std::string line =
+        fmt::format("{}  {}  {}  {}  {}", padded(job->name, name_width), padded(job->stage, stage_width),
+                    padded(mark_and_word(*job->end, report.colour), outcome_width),
+                    fmt::format("{:>{}}", time_of(*job->end), time_width), cut(why(*job->end), longest_why));
     if (report.width > 0) line = cut(line, report.width);
     line.erase(line.find_last_not_of(' ') + 1);
     out += line + '\n';

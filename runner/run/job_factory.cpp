@@ -12,15 +12,6 @@ namespace {
 using pipelines::Precedence;
 using pipelines::VariableSet;
 
-std::string timestamp(Clock::time_point time) {
-  const std::time_t seconds = Clock::to_time_t(time);
-  std::tm utc{};
-  gmtime_r(&seconds, &utc);
-  char text[32];
-  const std::size_t length = std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
-  return {text, length};
-}
-
 std::vector<std::string> expand_all(const VariableSet& variables, const std::vector<std::string>& texts) {
   std::vector<std::string> result;
   result.reserve(texts.size());
@@ -68,6 +59,15 @@ bool is_true(const VariableSet::Entry* entry) {
 }
 
 }  // namespace
+
+std::string timestamp(Clock::time_point time) {
+  const std::time_t seconds = Clock::to_time_t(time);
+  std::tm utc{};
+  gmtime_r(&seconds, &utc);
+  char text[32];
+  const std::size_t length = std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
+  return {text, length};
+}
 
 std::vector<std::string> service_aliases(std::string_view image, const std::vector<std::string>& own) {
   std::string name(image.substr(0, image.find('@')));

@@ -70,6 +70,8 @@ class JobFactory {
   SecretSet secrets_;  // of the run alone: most jobs have no others, and compiling the set costs
 };
 
+std::string timestamp(Clock::time_point);  // ISO 8601, UTC, seconds: CI_JOB_STARTED_AT
+
 // The names a service is reachable by (docs.gitlab.com/ee/ci/services, "Accessing the services"): the image's name
 // without tag and registry port, with "/" as "__" and as "-", then the author's own aliases.
 std::vector<std::string> service_aliases(std::string_view image, const std::vector<std::string>& own);

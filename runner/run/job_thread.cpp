@@ -2,16 +2,11 @@
 
 #include <fmt/core.h>
 
-#include <fstream>
-#include <sstream>
-
-#include "pipelines/variables.h"
 #include "runner/run/job_log.h"
+#include "runner/run/reports.h"
 
 namespace runner {
 namespace {
-
-constexpr std::size_t dotenv_limit = 5 * 1024;  // GitLab's limit for a dotenv report
 
 // Passes what the executor says to the scheduler's thread.
 class MailNotices : public executors::Notices {
@@ -29,6 +24,13 @@ class MailNotices : public executors::Notices {
   const SecretSet& secrets_;
 };
 
+// Known only now: the sandbox may have stood ready for long.
+void set_started_at(executors::Environment& environment) {
+  for (auto& [name, value] : environment) {
+    if (name == "CI_JOB_STARTED_AT") value = timestamp(Clock::now());
+  }
+}
+
 executors::JobResult broken(const std::exception& error) {
   executors::JobResult result;
   result.outcome = pipelines::Outcome::broken;
@@ -39,29 +41,6 @@ executors::JobResult broken(const std::exception& error) {
     if (!world->hint.empty()) result.message += " (" + world->hint + ")";
   }
   return result;
-}
-
-std::vector<std::pair<std::string, std::string>> read_dotenv(const std::vector<executors::Collected>& collected,
-                                                             executors::Notices& notices) {
-  std::vector<std::pair<std::string, std::string>> variables;
-  for (const auto& report : collected) {
-    if (report.kind != "dotenv") continue;
-    for (const auto& entry : std::filesystem::recursive_directory_iterator(report.directory)) {
-      if (!entry.is_regular_file() || entry.is_symlink()) continue;
-      const std::string where = entry.path().lexically_relative(report.directory).string();
-      if (entry.file_size() > dotenv_limit) {
-        notices.warning(fmt::format("dotenv report {} is larger than 5 KiB: the rest of it is ignored", where));
-      }
-      std::ifstream file(entry.path(), std::ios::binary);
-      std::string text(dotenv_limit, '\0');
-      file.read(text.data(), static_cast<std::streamsize>(text.size()));
-      text.resize(static_cast<std::size_t>(file.gcount()));
-      pipelines::Dotenv parsed = pipelines::parse_dotenv(text, dotenv_limit);
-      for (const auto& warning : parsed.warnings) notices.warning(fmt::format("dotenv report {}: {}", where, warning));
-      for (auto& variable : parsed.variables) variables.push_back(std::move(variable));
-    }
-  }
-  return variables;
 }
 
 }  // namespace
@@ -167,12 +146,15 @@ AttemptEnded JobThread::work(std::stop_token stop) {
   }
 
   ended.started = true;
+  if (!adopted_) set_started_at(made_.work.environment);
   JobLog log(key_, context_.observers, made_.secrets, adopted_ ? adopted_->raw : 0);
   ended.result = execution->run(made_.work, log, notices, stop);
   log.finish();
 
   try {
-    ended.dotenv = read_dotenv(ended.result.collected, notices);
+    ReadDotenv read = read_dotenv(ended.result.collected);
+    for (const auto& warning : read.warnings) notices.warning(warning);
+    ended.dotenv = std::move(read.variables);
     if (!ended.result.collected.empty()) {
       if (ended.result.outcome == pipelines::Outcome::passed) {
         context_.mailbox.put({key_, Produced{inputs_of(ended.result.collected, ended.dotenv)}});

@@ -9,6 +9,7 @@
 #include <set>
 
 #include "runner/run/job_thread.h"
+#include "runner/run/reports.h"
 
 namespace runner {
 namespace {
@@ -27,7 +28,8 @@ struct Active {
   bool dropped = false;   // told that it is not needed
   bool expired = false;   // was stopped because preparing took longer than the job may take
   std::string handle;
-  Steady::time_point since;  // when its turn came
+  Steady::time_point since;             // when its turn came
+  std::chrono::milliseconds before{0};  // how long it ran under a runner that died
   std::optional<Steady::time_point> prepare_until;
 };
 
@@ -179,8 +181,11 @@ class Walk {
   void collect_ready() {
     while (const auto job = progress_.next()) {
       if (const auto done = earlier_.finished.find(*job); done != earlier_.finished.end()) {
-        produced_[*job] = inputs_of(done->second.collected, {});
-        report(progress_.finish(*job, done->second.outcome, done->second.allowed));
+        const Earlier::Finished& finished = done->second;
+        emit(finished.end);
+        if (left_ > 0) --left_;
+        produced_[*job] = inputs_of(finished.collected, read_dotenv(finished.collected).variables);
+        report(progress_.finish(*job, finished.end.outcome, finished.end.allowed));
         continue;
       }
       const auto delay = plan_.jobs[*job].start_in.value_or(std::chrono::seconds(0));
@@ -224,7 +229,9 @@ class Walk {
 
   std::map<JobIndex, Active>::iterator begin(JobIndex job, std::uint32_t attempt) {
     std::optional<Earlier::Running> adopted;
+    Clock::duration before{0};
     if (const auto running = earlier_.running.find(job); running != earlier_.running.end()) {
+      before = std::max(Clock::duration(0), Clock::now() - running->second.started);
       adopted = running->second;
       attempt = running->second.attempt;
       earlier_.running.erase(running);
@@ -239,6 +246,7 @@ class Walk {
     }
     Active active;
     active.attempt = attempt;
+    active.before = std::chrono::duration_cast<std::chrono::milliseconds>(before);
     active.thread = std::make_unique<JobThread>(context_, key, std::move(made), std::move(adopted));
     return active_.emplace(job, std::move(active)).first;
   }
@@ -368,7 +376,7 @@ class Walk {
       result.reason = "runner_system_failure";
       result.message = "getting the job's sandbox ready took longer than the job's timeout";
     }
-    const auto since = found->second.since;
+    const auto since = found->second.since - found->second.before;
     active_.erase(found);
     if (result.outcome != Outcome::passed && produced_.erase(job) != 0) forget_inputs_from(job);
 

@@ -44,14 +44,14 @@ class ArtifactKeeper {
 // What an earlier process left of this run (`runner resume`).
 struct Earlier {
   struct Finished {
-    pipelines::Outcome outcome = pipelines::Outcome::passed;
-    bool allowed = false;
+    JobFinished end;                              // told again, so that what the run came to is whole
     std::vector<executors::Collected> collected;  // brought back from the store
   };
   struct Running {
     std::uint32_t attempt = 1;
     std::string handle;
     std::uint64_t raw = 0;  // bytes of the executor's stream that are stored
+    Clock::time_point started{};
   };
   std::map<pipelines::JobIndex, Finished> finished;
   std::map<pipelines::JobIndex, Running> running;

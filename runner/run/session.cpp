@@ -21,10 +21,12 @@ namespace fs = std::filesystem;
 constexpr std::size_t snapshots_kept = 2;           // the newest serve as the base of the next
 constexpr const char* snapshot_event = "snapshot";  // names the run's snapshot, for whoever resumes it
 
-std::string closing_words(const Scheduler::Result& result) {
+Clock::time_point time_of(UnixMs time) { return Clock::time_point(std::chrono::milliseconds(time)); }
+
+std::string closing_words(const Scheduler::Result& result, const std::string& file) {
   if (result.verdict != pipelines::Verdict::waiting) return {};
-  return fmt::format("stopped before {}: start {} with `runner exec … {}`", fmt::join(result.blocked, ", "),
-                     result.blocked.size() == 1 ? "it" : "them", fmt::join(result.blocked, " "));
+  return fmt::format("stopped before {}; `runner exec {} {}` starts {}", fmt::join(result.blocked, ", "), file,
+                     fmt::join(result.blocked, " "), result.blocked.size() == 1 ? "it" : "them");
 }
 
 }  // namespace
@@ -115,7 +117,7 @@ SessionResult Session::run(Observer& console, std::stop_token stop, std::optiona
   finished.time = Clock::now();
   finished.verdict = result.verdict;
   finished.duration = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begun);
-  finished.message = closing_words(walked);
+  finished.message = closing_words(walked, settings_.file);
   for (Observer* observer : observers) observer->on(finished);
 
   executors::remove_tree(directory);
@@ -161,8 +163,15 @@ Earlier Session::earlier(RunId run, const fs::path& directory) const {
     if (job.state == JobState::final && job.outcome) {
       if (job.attempts == 0) continue;  // skipped and the like: decided again, the same way
       Earlier::Finished finished;
-      finished.outcome = *job.outcome;
-      finished.allowed = job.allowed;
+      finished.end.key = {index, job.attempts};
+      finished.end.time = time_of(job.finished.value_or(0));
+      finished.end.outcome = *job.outcome;
+      finished.end.allowed = job.allowed;
+      finished.end.exit_code = job.exit_code;
+      finished.end.reason = job.reason;
+      finished.end.message = job.message;
+      finished.end.duration = std::chrono::milliseconds(
+          std::max<UnixMs>(0, job.finished.value_or(0) - job.started.value_or(job.finished.value_or(0))));
       for (const auto& artifact : kept[job.job]) {
         if (artifact.key.attempt != job.attempts) continue;
         executors::Collected part;
@@ -170,12 +179,15 @@ Earlier Session::earlier(RunId run, const fs::path& directory) const {
         part.directory = directory / fmt::format("k{}-{}", job.job, artifact.id);
         part.files = artifact.files;
         part.bytes = artifact.bytes;
+        finished.end.artifact_files += artifact.files;
+        finished.end.artifact_bytes += artifact.bytes;
         store_.extract(artifact.id, part.directory);
         finished.collected.push_back(std::move(part));
       }
       earlier.finished.emplace(index, std::move(finished));
     } else if (const auto attempt = store_.last_attempt(run, job.job); attempt && attempt->state == JobState::running) {
-      earlier.running.emplace(index, Earlier::Running{attempt->key.attempt, attempt->handle, attempt->log_cursor});
+      earlier.running.emplace(index, Earlier::Running{attempt->key.attempt, attempt->handle, attempt->log_cursor,
+                                                      time_of(attempt->started.value_or(unix_now()))});
     }
   }
   return earlier;

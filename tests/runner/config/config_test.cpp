@@ -168,7 +168,7 @@ TEST_F(ConfigFiles, WrongValuesSayWhatIsExpected) {
   EXPECT_THAT(text, HasSubstr("c.toml:1:1: executor: expected docker or shell, not \"podman\""));
   EXPECT_THAT(
       text,
-      HasSubstr("c.toml:2:1: parallel: expected a number of jobs from 0 (as many as processors) to 1000, not \"-1\""));
+      HasSubstr("c.toml:2:1: parallel: expected a number of jobs from 0 (twice the processors) to 1000, not \"-1\""));
   EXPECT_THAT(text, HasSubstr("c.toml:3:1: image: expected a string"));
   EXPECT_THAT(text, HasSubstr("docker.memory: expected a size like 512m, 2g or 1048576, not \"5 apples\""));
   EXPECT_THAT(text, HasSubstr("docker.privileged: expected true or false, not \"maybe\""));

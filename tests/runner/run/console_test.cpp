@@ -281,7 +281,7 @@ TEST(PlainConsole, PrefixesLinesAndClosesWithATable) {
   EXPECT_THAT(report, HasSubstr("  │ line 30\n"
                                 "  │ the end\n"
                                 "  all of it: runner logs 7 test\n"
-                                "  again:     runner exec pipeline.yml test\n"));
+                                "  again:     runner exec pipeline.yml test --needs\n"));
   EXPECT_THAT(report, HasSubstr("job          stage  outcome      time   why\n"
                                 "build:linux  test   ✓ passed     1.2 s\n"
                                 "test         test   ✗ failed     1.2 s  exit code 2\n"
@@ -307,7 +307,7 @@ TEST(PlainConsole, QuotesWhatAShellWouldSplit) {
     console.on(ended(0, Outcome::failed, 1));
     console.on(run_ended(Verdict::failed));
   });
-  EXPECT_THAT(text, HasSubstr("runner exec pipeline.yml 'it'\\''s a job'\n"));
+  EXPECT_THAT(text, HasSubstr("runner exec pipeline.yml 'it'\\''s a job' --needs\n"));
 }
 
 TEST(PlainConsole, ListsOfManyJobsOnlyThoseThatDidNotPass) {

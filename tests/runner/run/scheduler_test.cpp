@@ -28,10 +28,10 @@ struct Act {
   int exit_code = 0;
   std::string reason;
   std::string log;
-  std::string dotenv;                        // a report
-  bool artifacts = false;                    // leaves a layer
-  std::chrono::milliseconds lasts{0};        // until then, or until cancelled
-  int prepare_failures = 0;                  // so many prepare() calls throw first
+  std::string dotenv;                  // a report
+  bool artifacts = false;              // leaves a layer
+  std::chrono::milliseconds lasts{0};  // until then, or until cancelled
+  int prepare_failures = 0;            // so many prepare() calls throw first
 };
 
 class FakeExecutor : public executors::Executor {
@@ -49,7 +49,8 @@ class FakeExecutor : public executors::Executor {
     }
     return std::make_unique<Fake>(*this, spec, act);
   }
-  std::unique_ptr<executors::Execution> adopt(const JobSpec& spec, std::string_view handle, std::uint64_t raw) override {
+  std::unique_ptr<executors::Execution> adopt(const JobSpec& spec, std::string_view handle,
+                                              std::uint64_t raw) override {
     const std::lock_guard lock(mutex);
     history.push_back("adopt " + spec.id.name + " " + std::string(handle) + " " + std::to_string(raw));
     if (handle == "gone") return nullptr;
@@ -179,8 +180,8 @@ class SchedulerTest : public testing::Test {
   void TearDown() override { std::filesystem::remove_all(directory_); }
 
   // Runs `yaml` to its end.
-  Scheduler::Result run(const std::string& yaml, std::map<std::string, std::vector<Act>> acts = {}, Earlier earlier = {},
-                        std::stop_token stop = {}) {
+  Scheduler::Result run(const std::string& yaml, std::map<std::string, std::vector<Act>> acts = {},
+                        Earlier earlier = {}, std::stop_token stop = {}) {
     parsed_ = pipelines::parse(yaml, "pipeline.yml");
     EXPECT_TRUE(parsed_.diagnostics.empty()) << pipelines::render(parsed_.diagnostics, parsed_.sources, false);
     plan_ = pipelines::make_plan(parsed_.pipeline, {}, {});
@@ -220,8 +221,9 @@ class SchedulerTest : public testing::Test {
 };
 
 TEST_F(SchedulerTest, ALaterStageStartsWhenTheEarlierOneIsOver) {
-  const auto result = run("stages: [a, b]\none: {stage: a, script: x}\ntwo: {stage: a, script: x}\nthree: {stage: b, script: x}\n",
-                          {{"one", {{.lasts = std::chrono::milliseconds(30)}}}});
+  const auto result =
+      run("stages: [a, b]\none: {stage: a, script: x}\ntwo: {stage: a, script: x}\nthree: {stage: b, script: x}\n",
+          {{"one", {{.lasts = std::chrono::milliseconds(30)}}}});
   EXPECT_EQ(result.verdict, pipelines::Verdict::passed);
   EXPECT_LT(at("passed one"), at("started three"));
   EXPECT_LT(at("passed two"), at("started three"));
@@ -294,9 +296,12 @@ TEST_F(SchedulerTest, WhatWasPreparedForArtifactsThatCouldNotBeStoredIsMadeAnew)
 }
 
 TEST_F(SchedulerTest, WhatWasPreparedInVainIsDropped) {
-  const auto result = run("a: {script: x}\nb: {script: x, needs: [a]}\n",
-                          {{"a", {{.outcome = Outcome::failed, .exit_code = 1, .reason = "script_failure",
-                                   .lasts = std::chrono::milliseconds(60)}}}});
+  const auto result =
+      run("a: {script: x}\nb: {script: x, needs: [a]}\n", {{"a",
+                                                            {{.outcome = Outcome::failed,
+                                                              .exit_code = 1,
+                                                              .reason = "script_failure",
+                                                              .lasts = std::chrono::milliseconds(60)}}}});
   EXPECT_EQ(result.verdict, pipelines::Verdict::failed);
   EXPECT_EQ(count(executor_->history, "prepare b"), 1U);
   EXPECT_EQ(count(executor_->history, "run b"), 0U);
@@ -328,9 +333,8 @@ TEST_F(SchedulerTest, RetriesAreAttemptsAndOneEnd) {
 }
 
 TEST_F(SchedulerTest, AnAllowedFailureLetsThePipelinePass) {
-  const auto result =
-      run("a: {script: x, allow_failure: {exit_codes: [42]}}\nb: {stage: deploy, script: x}\n",
-          {{"a", {{.outcome = Outcome::failed, .exit_code = 42, .reason = "script_failure"}}}});
+  const auto result = run("a: {script: x, allow_failure: {exit_codes: [42]}}\nb: {stage: deploy, script: x}\n",
+                          {{"a", {{.outcome = Outcome::failed, .exit_code = 42, .reason = "script_failure"}}}});
   EXPECT_EQ(result.verdict, pipelines::Verdict::passed);
   EXPECT_GE(at("failed a allowed"), 0);
   EXPECT_GE(at("passed b"), 0);
@@ -355,7 +359,8 @@ TEST_F(SchedulerTest, MaskedVariablesDoNotReachObservers) {
 }
 
 TEST_F(SchedulerTest, ADotenvReportReachesLaterJobs) {
-  run("a: {stage: build, script: x, artifacts: {reports: {dotenv: build.env}}}\nb: {script: x}\nc: {script: x, needs: []}\n",
+  run("a: {stage: build, script: x, artifacts: {reports: {dotenv: build.env}}}\nb: {script: x}\nc: {script: x, needs: "
+      "[]}\n",
       {{"a", {{.dotenv = "VERSION=1.2\n"}}}});
   const auto has = [&](const std::string& job) {
     const auto& environment = executor_->works[job].environment;
@@ -407,23 +412,33 @@ TEST_F(SchedulerTest, ADelayedJobStartsLater) {
 
 TEST_F(SchedulerTest, AResumedRunDoesNotRunAgainWhatIsOver) {
   Earlier earlier;
-  earlier.finished[0] = {Outcome::passed, false, {{"archive", directory_ / "kept", 1, 1}}};
-  earlier.running[1] = {2, "handle", 100};
-  const auto result = run("a: {stage: build, script: x, artifacts: {paths: [out]}}\nb: {script: x}\nc: {stage: deploy, script: x}\n",
-                          {{"b", {{.log = "more"}}}}, earlier);
+  std::filesystem::create_directories(directory_ / "report");
+  std::ofstream(directory_ / "report" / "build.env") << "VERSION=1.2\n";
+  earlier.finished[0].end.outcome = Outcome::passed;
+  earlier.finished[0].end.key = {0, 1};
+  earlier.finished[0].collected = {{"archive", directory_ / "kept", 1, 1}, {"dotenv", directory_ / "report", 1, 1}};
+  earlier.running[1] = {2, "handle", 100, Clock::now() - std::chrono::seconds(100)};
+  const auto result =
+      run("a: {stage: build, script: x, artifacts: {paths: [out]}}\nb: {script: x}\nc: {stage: deploy, script: x}\n",
+          {{"b", {{.log = "more"}}}}, earlier);
   EXPECT_EQ(result.verdict, pipelines::Verdict::passed);
   EXPECT_EQ(count(executor_->history, "prepare a"), 0U);
   EXPECT_EQ(count(executor_->history, "prepare b"), 0U);
   EXPECT_EQ(count(executor_->history, "adopt b handle 100"), 1U);
   EXPECT_EQ(witness_->raws["b"], 104U);
+  EXPECT_EQ(witness_->ended["a"].outcome, Outcome::passed);
   EXPECT_EQ(witness_->ended["b"].key.attempt, 2U);
+  EXPECT_GE(witness_->ended["b"].duration, std::chrono::seconds(100));
+  const auto& environment = executor_->works["c"].environment;
+  EXPECT_NE(std::find(environment.begin(), environment.end(), std::pair<std::string, std::string>("VERSION", "1.2")),
+            environment.end());
   ASSERT_EQ(executor_->prepared_specs.size(), 1U);
   EXPECT_EQ(executor_->prepared_specs[0].inputs, std::vector<std::filesystem::path>{directory_ / "kept"});
 }
 
 TEST_F(SchedulerTest, ALostJobIsBrokenAndNotRunAgain) {
   Earlier earlier;
-  earlier.running[0] = {1, "gone", 0};
+  earlier.running[0] = {1, "gone", 0, Clock::now()};
   const auto result = run("a: {script: x}\n", {}, earlier);
   EXPECT_EQ(result.verdict, pipelines::Verdict::broken);
   EXPECT_EQ(witness_->ended["a"].reason, "lost");
