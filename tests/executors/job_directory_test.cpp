@@ -252,7 +252,7 @@ TEST_P(JobDirectoryTest, AnExitFifoNeverCountsAsSuccess) {
 }
 
 TEST_P(JobDirectoryTest, AReplacedSignalFifoStillEndsByTheLastResort) {
-  work_.timeout = 1s;
+  work_.timeout = 4s;
   const std::string sig = in_job("sig").string();
   const auto followed = run_script({"sleep 0.3; rm " + sig + "; ln -s /etc/passwd " + sig + "; sleep 60"});
   EXPECT_TRUE(followed.timed_out) << log_.bytes();
