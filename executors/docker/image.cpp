@@ -61,7 +61,7 @@ std::vector<std::string> shell_places(const ImageInfo& image) {
 }  // namespace
 
 ImageInfo Images::get(const std::string& reference, const std::string& platform, const std::vector<PullPolicy>& asked,
-                      const std::string& what, Notices& notices, std::stop_token stop) {
+                      const std::string& what, Notices& notices, const std::stop_token& stop) {
   std::vector<PullPolicy> policies = !asked.empty() ? asked : settings_.pull_policy;
   if (policies.empty()) policies = {PullPolicy::if_not_present};
   std::string tried;

@@ -24,7 +24,7 @@ class Images {
   // Tries each policy in turn. `what` names who wants it, for messages ("job" or "service redis"). Throws WorldError
   // (image_pull_failure) with all that was tried; a stop request breaks a pull off and throws reason "cancelled".
   ImageInfo get(const std::string& reference, const std::string& platform, const std::vector<pipelines::PullPolicy>&,
-                const std::string& what, Notices&, std::stop_token);
+                const std::string& what, Notices&, const std::stop_token&);
 
   // Throws WorldError when the created (not started) container's image has no `sh`; asks the engine once per image.
   void require_shell(const ImageInfo&, const std::string& reference, const std::string& container);
