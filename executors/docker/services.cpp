@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <sstream>
 #include <string_view>
 #include <thread>
@@ -73,20 +74,41 @@ bool listens_inside(Engine& engine, const std::string& container, std::uint16_t 
   return false;
 }
 
+// A name belongs to the first service that asks for it, as in GitLab: the others do without, and one that is left with
+// none is not started.
+std::vector<ServiceSpec> with_names_of_their_own(const std::vector<ServiceSpec>& services, Notices& notices) {
+  std::vector<ServiceSpec> result;
+  std::set<std::string> taken;
+  for (ServiceSpec service : services) {
+    const auto is_taken = [&](const std::string& alias) {
+      if (taken.insert(alias).second) return false;
+      notices.warning("service " + service.image + ": the name " + alias + " is another service's already");
+      return true;
+    };
+    std::erase_if(service.aliases, is_taken);
+    if (service.aliases.empty())
+      notices.warning("service " + service.image + " has no name left and is not started; give it an alias");
+    else
+      result.push_back(std::move(service));
+  }
+  return result;
+}
+
 }  // namespace
 
 Services Services::start(Engine& engine, Deaths& deaths, Images& images, const DockerSettings& settings,
                          const JobSpec& spec, Notices& notices, const std::stop_token& stop) {
   Services services;
   services.engine_ = &engine;
+  const std::vector<ServiceSpec> wanted = with_names_of_their_own(spec.services, notices);
   std::vector<ImageInfo> infos;
-  for (const ServiceSpec& service : spec.services)
+  for (const ServiceSpec& service : wanted)
     infos.push_back(
         images.get(service.image, spec.platform, service.pull_policy, "service " + service.image, notices, stop));
   services.network_ =
       ScopedNetwork(engine, engine.create_network(spec.id.resource_name(), labels(spec.id, Kind::service)));
-  for (std::size_t i = 0; i < spec.services.size(); ++i) {
-    const ServiceSpec& service = spec.services[i];
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    const ServiceSpec& service = wanted[i];
     const ImageInfo& info = infos[i];
     const std::string name = spec.id.resource_name() + "-s" + std::to_string(i + 1);
     const Attachment attachment{Attachment::Kind::network, services.network_.id(), service.aliases};
