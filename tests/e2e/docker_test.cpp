@@ -262,7 +262,7 @@ test:
   image: redis:7
   services:
     - redis:7
-    - {name: "redis:7", alias: cache, command: [redis-server, --port, "6379", --save, ""]}
+    - {name: "redis:7", alias: cache, command: [redis-server, --protected-mode, "no", --save, ""]}
   script:
     - redis-cli -h cache set key value
     - redis-cli -h redis get key
@@ -295,6 +295,22 @@ test:
   EXPECT_EQ(result.printed("test"), "hello everybody\nboth names\n");
 }
 
+TEST(Services, ANameIsTheFirstOnesAndOneWithoutANameIsNotStarted) {
+  Project project;
+  project.pipeline(R"(
+test:
+  image: busybox
+  services: [{name: busybox, command: [sleep, "60"]}, {name: "busybox:1", command: [sh, -c, "echo never started"]}]
+  script: [echo fine, sleep 1]
+)");
+  auto run = project.start_docker();
+  ASSERT_TRUE(run->wait_for("\"text\":\"fine\""));
+  EXPECT_EQ(project.containers("--filter label=runner.kind=service").size(), 1U);
+  const Result result = read_result(run->wait());
+  EXPECT_EQ(result.code, 0) << result;
+  EXPECT_THAT(result.warnings("test"), Contains(HasSubstr("busybox:1 has no name left and is not started")));
+}
+
 TEST(Services, OneThatDiesIsNamedWithItsLastWords) {
   Project project;
   project.pipeline(R"(
@@ -305,7 +321,7 @@ test:
 )");
   const Result result = project.docker();
   EXPECT_EQ(result.outcome("test"), "passed") << result;
-  EXPECT_THAT(result.out, AllOf(HasSubstr("short-lived"), HasSubstr("its dying words")));
+  EXPECT_THAT(result.out, AllOf(HasSubstr("service busybox"), HasSubstr("its dying words")));
 }
 
 TEST(Services, AnImageThatCannotBeHad) {
@@ -341,7 +357,7 @@ TEST(Images, OfNobodysRegistry) {
   EXPECT_EQ(result.reason("test"), "image_pull_failure");
 }
 
-TEST(Images, AreePulledWithProgressAndByPolicy) {
+TEST(Images, ArePulledWithProgressAndByPolicy) {
   Project project;
   const std::string image = registry() + "/e2e/pulled:" + std::to_string(getpid());
   sh("docker tag busybox '" + image + "'; docker push -q '" + image + "' >/dev/null; docker rmi '" + image +
@@ -502,6 +518,7 @@ stubborn:
   const auto begin = std::chrono::steady_clock::now();
   run->interrupt();
   ASSERT_TRUE(run->wait_for("cancelling"));
+  std::this_thread::sleep_for(std::chrono::milliseconds(700));  // less counts as the same press
   run->interrupt();
   const Result result = read_result(run->wait());
   EXPECT_EQ(result.code, 130) << result;

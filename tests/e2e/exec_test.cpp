@@ -168,12 +168,28 @@ stubborn:
   const auto begin = std::chrono::steady_clock::now();
   run->interrupt();
   ASSERT_TRUE(run->wait_for("cancelling"));
+  std::this_thread::sleep_for(std::chrono::milliseconds(700));  // less counts as the same press
   run->interrupt();
   const Result result = read_result(run->wait());
   const double took = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   EXPECT_EQ(result.code, 130) << result;
   EXPECT_LT(took, 7);
   EXPECT_EQ(result.outcome("stubborn"), "cancelled");
+}
+
+TEST(ExecOutcome, CtrlCEndsWhatWaitsForItsTurnOrItsTime) {
+  Project project;
+  std::string text = "later: {when: delayed, start_in: 1 hour, script: echo never}\n";
+  for (int i = 0; i < 6; ++i) text += "job" + std::to_string(i) + ": {script: [echo started, sleep 300]}\n";
+  project.pipeline(text);
+  auto run = project.start_exec({"--parallel", "2"});
+  ASSERT_TRUE(run->wait_for("\"text\":\"started\""));
+  run->interrupt();
+  const Result result = read_result(run->wait());
+  EXPECT_EQ(result.code, 130) << result;
+  EXPECT_EQ(result.outcome("later"), "cancelled");
+  for (int i = 0; i < 6; ++i) EXPECT_EQ(result.outcome("job" + std::to_string(i)), "cancelled");
+  EXPECT_EQ(project.runs().at(0)["outcome"], "cancelled");
 }
 
 TEST(ExecOutcome, NoJobLeftSaysWhyInOneLineAndIs0) {
