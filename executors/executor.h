@@ -35,11 +35,11 @@ class WorldError : public std::runtime_error {
 
 // Names one attempt of one job for ever: it labels and names all that is made for it.
 struct JobId {
-  std::string owner;           // 32 hexadecimal digits: the database's id
-  std::uint64_t run = 0;       // from 1
-  std::uint32_t job = 0;       // from 1, its place in the pipeline
-  std::uint32_t attempt = 1;   // from 1
-  std::string name;            // the job's name, for the label runner.job
+  std::string owner;                  // 32 hexadecimal digits: the database's id
+  std::uint64_t run = 0;              // from 1
+  std::uint32_t job = 0;              // from 1, its place in the pipeline
+  std::uint32_t attempt = 1;          // from 1
+  std::string name;                   // the job's name, for the label runner.job
   std::string resource_name() const;  // r-<owner8>-<run>-<job>-<attempt>
 };
 
@@ -52,8 +52,8 @@ struct Sources {
 };
 
 struct ServiceSpec {
-  std::string image;                   // expanded
-  std::vector<std::string> aliases;    // all names it is reachable by, GitLab's rules applied; never empty
+  std::string image;                 // expanded
+  std::vector<std::string> aliases;  // all names it is reachable by, GitLab's rules applied; never empty
   std::optional<std::vector<std::string>> entrypoint, command;
   Environment environment;
   std::vector<pipelines::PullPolicy> pull_policy;
@@ -70,13 +70,13 @@ struct JobSpec {
   Sources sources;
   // Read-only trees of earlier jobs' artifacts laid over the sources; later ones win.
   std::vector<std::filesystem::path> inputs;
-  std::string image;                // expanded; empty for the shell executor
+  std::string image;  // expanded; empty for the shell executor
   std::string image_user, platform;
   std::optional<std::vector<std::string>> entrypoint;
   std::vector<pipelines::PullPolicy> pull_policy;  // tried in order; empty: the executor's default
   std::vector<ServiceSpec> services;
   Network network = Network::bridge;
-  bool more_to_come = false;        // other jobs of this run follow: worth keeping what can be used again
+  bool more_to_come = false;  // other jobs of this run follow: worth keeping what can be used again
 };
 
 struct ReportSpec {
@@ -89,19 +89,19 @@ struct ArtifactsSpec {
   std::vector<std::string> paths, exclude;  // globs, expanded, relative to the project's directory
   bool untracked = false;
   pipelines::ArtifactsWhen when = pipelines::ArtifactsWhen::on_success;
-  std::vector<ReportSpec> reports;          // taken whatever `when` says
+  std::vector<ReportSpec> reports;  // taken whatever `when` says
 };
 
 // What to do in it, known when its turn comes.
 struct Work {
-  Environment environment;                  // the job's whole environment on top of the image's own
-  std::vector<std::string> script;          // before_script and script, one shell
-  std::vector<std::string> after_script;    // another shell
-  std::chrono::seconds timeout{3600};       // of the script; then job_execution_timeout
+  Environment environment;                // the job's whole environment on top of the image's own
+  std::vector<std::string> script;        // before_script and script, one shell
+  std::vector<std::string> after_script;  // another shell
+  std::chrono::seconds timeout{3600};     // of the script; then job_execution_timeout
   std::chrono::seconds after_timeout{300};
-  std::chrono::seconds grace{10};           // between TERM and KILL when cancelled
+  std::chrono::seconds grace{10};  // between TERM and KILL when cancelled
   ArtifactsSpec artifacts;
-  bool debug_trace = false;                 // CI_DEBUG_TRACE
+  bool debug_trace = false;  // CI_DEBUG_TRACE
 };
 
 // What was taken: one directory tree on this host, owned by the runner, read-only by agreement, modes normalised.
@@ -114,11 +114,11 @@ struct Collected {
 
 struct JobResult {
   pipelines::Outcome outcome = pipelines::Outcome::broken;  // passed, failed, cancelled or broken
-  int exit_code = -1;               // the script's; -1: there is none
+  int exit_code = -1;                                       // the script's; -1: there is none
   // GitLab's words (script_failure, job_execution_timeout, runner_system_failure, image_pull_failure, …), or ours:
   // oom, lost, artifacts_failed. Empty when passed.
   std::string reason;
-  std::string message;              // one line for people: what happened and what to do
+  std::string message;  // one line for people: what happened and what to do
   std::vector<Collected> collected;
 };
 

@@ -20,20 +20,20 @@ enum class WorkspaceKind : std::uint8_t {
 
 // What the administrator's configuration says; never the pipeline.
 struct DockerSettings {
-  std::string host;                          // as DOCKER_HOST: unix:///path or tcp://host:port; empty: from the environment
-  std::string cert_path;                     // ca.pem, cert.pem, key.pem; empty: DOCKER_CERT_PATH
-  bool tls_verify = false;                   // or DOCKER_TLS_VERIFY
-  std::string docker_config;                 // directory of config.json; empty: DOCKER_CONFIG or ~/.docker
-  std::vector<std::string> volumes;          // "host:container[:ro]" binds for every job
-  Environment environment;                   // for every job, weaker than the job's own
-  double cpus = 0;                           // 0: no limit
-  std::uint64_t memory = 0;                  // bytes; 0: no limit
+  std::string host;                  // as DOCKER_HOST: unix:///path or tcp://host:port; empty: from the environment
+  std::string cert_path;             // ca.pem, cert.pem, key.pem; empty: DOCKER_CERT_PATH
+  bool tls_verify = false;           // or DOCKER_TLS_VERIFY
+  std::string docker_config;         // directory of config.json; empty: DOCKER_CONFIG or ~/.docker
+  std::vector<std::string> volumes;  // "host:container[:ro]" binds for every job
+  Environment environment;           // for every job, weaker than the job's own
+  double cpus = 0;                   // 0: no limit
+  std::uint64_t memory = 0;          // bytes; 0: no limit
   std::int64_t pids = 4096;
   bool privileged = false;
   std::vector<pipelines::PullPolicy> pull_policy;  // default for jobs that say nothing; empty: if_not_present
   WorkspaceKind workspace = WorkspaceKind::automatic;
-  std::string owner;                         // the database's id, for labels
-  std::filesystem::path state;               // the directory all JobSpec paths are below
+  std::string owner;            // the database's id, for labels
+  std::filesystem::path state;  // the directory all JobSpec paths are below
 };
 
 std::unique_ptr<Executor> make_docker_executor(DockerSettings);

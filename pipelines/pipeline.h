@@ -78,8 +78,8 @@ struct Report {
 };
 
 struct Artifacts {
-  std::string name;                 // unexpanded; empty: "artifacts"
-  std::vector<std::string> paths;   // globs, unexpanded
+  std::string name;                // unexpanded; empty: "artifacts"
+  std::vector<std::string> paths;  // globs, unexpanded
   std::vector<std::string> exclude;
   bool untracked = false;
   ArtifactsWhen when = ArtifactsWhen::on_success;
@@ -107,7 +107,7 @@ struct Rule {
 struct Script {
   std::vector<std::string> before;  // same shell as `main`
   std::vector<std::string> main;
-  std::vector<std::string> after;   // a shell of its own, also after a failure
+  std::vector<std::string> after;  // a shell of its own, also after a failure
 };
 
 struct Environment {
@@ -123,22 +123,22 @@ struct Job {
   std::optional<Image> image;
   std::vector<Service> services;
   Variables variables;
-  bool inherit_all_variables = true;               // inherit:variables
-  std::vector<std::string> inherited_variables;    // when not all: these
-  std::optional<std::vector<Need>> needs;          // present: a DAG job, stages do not hold it back
+  bool inherit_all_variables = true;             // inherit:variables
+  std::vector<std::string> inherited_variables;  // when not all: these
+  std::optional<std::vector<Need>> needs;        // present: a DAG job, stages do not hold it back
   std::optional<std::vector<std::string>> dependencies;
   Artifacts artifacts;
   std::optional<std::vector<Rule>> rules;
   When when = When::on_success;
   std::optional<std::chrono::seconds> start_in;
-  std::optional<AllowFailure> allow_failure;       // absent: false, but true for a job-level `when: manual`
+  std::optional<AllowFailure> allow_failure;  // absent: false, but true for a job-level `when: manual`
   std::optional<std::chrono::seconds> timeout;
   Retry retry;
   std::optional<bool> interruptible;
   std::vector<std::string> tags;
   std::string resource_group;
   std::optional<Environment> environment;
-  std::string coverage;                            // RE2 text without its slashes
+  std::string coverage;  // RE2 text without its slashes
 };
 
 struct Workflow {

@@ -28,17 +28,18 @@ class EngineError : public WorldError {
 };
 
 struct Endpoint {
-  std::string socket;              // unix socket path; empty: tcp
+  std::string socket;  // unix socket path; empty: tcp
   std::string host;
   int port = 0;
   bool tls = false;
-  bool verify = true;              // check the engine's certificate against ca.pem
-  std::string ca, cert, key;       // files
+  bool verify = true;         // check the engine's certificate against ca.pem
+  std::string ca, cert, key;  // files
   bool local() const { return !socket.empty(); }
-  std::string display() const;     // "unix:///var/run/docker.sock", for messages
+  std::string display() const;  // "unix:///var/run/docker.sock", for messages
   // DOCKER_HOST, DOCKER_TLS_VERIFY, DOCKER_CERT_PATH, as the docker CLI reads them; arguments win. Throws EngineError
   // on a text that is no endpoint (ssh:// is not supported and says so).
-  static Endpoint from_environment(const std::string& host = {}, const std::string& cert_path = {}, bool tls_verify = false);
+  static Endpoint from_environment(const std::string& host = {}, const std::string& cert_path = {},
+                                   bool tls_verify = false);
 };
 
 using Labels = std::map<std::string, std::string>;
@@ -51,12 +52,12 @@ struct ImageInfo {
 };
 
 struct ContainerState {
-  std::string id, status;          // created, running, exited, dead …
+  std::string id, status;  // created, running, exited, dead …
   bool running = false, oom_killed = false;
   int exit_code = 0;
-  std::string error;               // the engine's own words when the start failed
-  std::string health;              // "", starting, healthy, unhealthy
-  std::string ip;                  // on its first network
+  std::string error;   // the engine's own words when the start failed
+  std::string health;  // "", starting, healthy, unhealthy
+  std::string ip;      // on its first network
   std::int64_t pid = 0;
   Labels labels;
 };
@@ -72,7 +73,7 @@ struct EngineInfo {
 };
 
 struct PullProgress {
-  std::string text;                // one line for people: "pulling node:18: 3 of 7 layers, 45 %"
+  std::string text;  // one line for people: "pulling node:18: 3 of 7 layers, 45 %"
 };
 
 class Engine {
@@ -86,7 +87,8 @@ class Engine {
   // Answers at all, within `patience`? Throws EngineError when not. A stop request ends the question, without a throw.
   void ping(std::chrono::milliseconds patience = std::chrono::seconds(10), std::stop_token = {});
 
-  // Also negotiates the API version on first use of any verb: the lower of ours and the engine's; at least 1.41's verbs.
+  // Also negotiates the API version on first use of any verb: the lower of ours and the engine's; at least 1.41's
+  // verbs.
   EngineInfo info();
 
   std::optional<ImageInfo> inspect_image(const std::string& reference);
@@ -98,12 +100,12 @@ class Engine {
   // `body`: the JSON of POST /containers/create. A name that is taken throws status 409.
   std::string create_container(const std::string& name, const std::string& body, const std::string& platform = {});
   void start(const std::string& id);
-  void kill(const std::string& id, const std::string& signal);          // not running (409) and gone (404) are success
+  void kill(const std::string& id, const std::string& signal);  // not running (409) and gone (404) are success
   // With its anonymous volumes. Gone is success, but false: whoever removed it may have left those.
   bool remove_container(const std::string& id, bool force = true);
   std::optional<ContainerState> inspect_container(const std::string& id);
-  int wait(const std::string& id, std::stop_token);                     // exit code; -1 when told to stop
-  std::string logs(const std::string& id, int tail);                    // stdout and stderr, unframed, at most 64 KiB
+  int wait(const std::string& id, std::stop_token);   // exit code; -1 when told to stop
+  std::string logs(const std::string& id, int tail);  // stdout and stderr, unframed, at most 64 KiB
   // Attaches to the output and calls `started` once the engine has answered (start the container there); returns when
   // the stream ends. Frames are unpacked. To cancel, kill the container; the token only gives the stream up, for when
   // the engine does not react any more.
@@ -111,18 +113,19 @@ class Engine {
   // Runs a command in a running container and returns its exit code (-1 when told to stop); `output`: both streams, at
   // most the last 64 KiB. Throws when it says nothing for `silence`.
   int exec(const std::string& id, const std::vector<std::string>& command, std::string* output = nullptr,
-           const std::string& user = {}, std::stop_token = {}, std::chrono::milliseconds silence = std::chrono::minutes(10));
-  bool has_path(const std::string& id, const std::string& path);        // HEAD archive
+           const std::string& user = {}, std::stop_token = {},
+           std::chrono::milliseconds silence = std::chrono::minutes(10));
+  bool has_path(const std::string& id, const std::string& path);  // HEAD archive
   void put_archive(const std::string& id, const std::string& path, const std::function<std::string()>& next_tar_bytes);
   void get_archive(const std::string& id, const std::string& path, const Bytes&);  // 404 throws status 404
 
   std::string create_network(const std::string& name, const Labels&, bool internal = false);
   void connect(const std::string& network, const std::string& container, const std::vector<std::string>& aliases);
   void disconnect(const std::string& network, const std::string& container, bool force);  // gone is success
-  void remove_network(const std::string& id);                           // gone is success
-  void remove_volume(const std::string& name);                          // gone is success
+  void remove_network(const std::string& id);                                             // gone is success
+  void remove_volume(const std::string& name);                                            // gone is success
 
-  std::vector<Listed> containers(const std::string& label_filter);      // "runner.owner=…"; also stopped ones
+  std::vector<Listed> containers(const std::string& label_filter);  // "runner.owner=…"; also stopped ones
   std::vector<Listed> networks(const std::string& label_filter);
   std::vector<Listed> volumes(const std::string& label_filter);
 
@@ -152,14 +155,17 @@ class Deaths {
   Deaths(const Deaths&) = delete;
   Deaths& operator=(const Deaths&) = delete;
   // exit_code -1: the container is gone, nobody knows how it ended.
-  struct Death { int exit_code = -1; bool oom = false; };
+  struct Death {
+    int exit_code = -1;
+    bool oom = false;
+  };
   // Full ids. Call before the container is started; whoever adopts one that may be over already inspects it after this.
   void watch(const std::string& id);
   void forget(const std::string& id);
   std::optional<Death> poll(const std::string& id) const;  // cheap
   std::optional<Death> wait(const std::string& id, std::chrono::milliseconds);
-  bool oom_seen(const std::string& id) const;     // the kernel has killed something in it; it may be running still
-  bool engine_answers() const;                    // false while the stream cannot be had
+  bool oom_seen(const std::string& id) const;  // the kernel has killed something in it; it may be running still
+  bool engine_answers() const;                 // false while the stream cannot be had
 
  private:
   struct Impl;

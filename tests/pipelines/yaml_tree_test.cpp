@@ -315,9 +315,7 @@ class Quickly : public testing::Test {
   }
 };
 
-TEST_F(Quickly, TooLarge) {
-  refused_with(std::string(100'000'000, 'a'), "0:0: the file is larger than 10 MB");
-}
+TEST_F(Quickly, TooLarge) { refused_with(std::string(100'000'000, 'a'), "0:0: the file is larger than 10 MB"); }
 
 TEST_F(Quickly, AliasBomb) {
   std::string text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n";
