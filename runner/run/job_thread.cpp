@@ -107,7 +107,7 @@ void JobThread::main(std::stop_token stop) {
   try {
     ended = work(stop);
   } catch (const std::exception& error) {
-    // One of the three places where a broken world is caught (docs/architecture.md, "Errors").
+    // One of the two places where a broken world is caught (docs/architecture.md, "Errors").
     ended.emplace();
     ended->result = broken(error);
   }

@@ -31,6 +31,9 @@ using pipelines::Outcome;
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 
+using namespace std::string_literals;
+
+const std::string odd_bytes = "nul \0 bad \xff\xfe\xc3 bell \a cr \r end"s;
 constexpr const char* test_user = "runner-ci";
 
 std::string random_owner() {
@@ -74,7 +77,7 @@ class DockerExecutor : public ::testing::Test {
     write_file(state_ / "base/README", "readme\n");
     write_file(state_ / "base/src/main", "main\n");
     write_file(state_ / "base/src/old", "old\n");
-    write_file(state_ / "tracked", std::string("README\0src/main\0src/old\0", 25));
+    write_file(state_ / "tracked", "README\0src/main\0src/old\0"s);
     open_modes(state_ / "base");
   }
 
@@ -109,7 +112,7 @@ class DockerExecutor : public ::testing::Test {
     return work;
   }
 
-  Ran run(const JobSpec& spec, const Work& work, std::stop_token stop = {}) {
+  Ran run(const JobSpec& spec, const Work& work, const std::stop_token& stop = {}) {
     Ran ran;
     Kept sink;
     KeptNotices notices;
@@ -156,13 +159,13 @@ TEST_F(DockerExecutor, StandardInputIsClosedAndTheProjectIsTheWorkingDirectory) 
 }
 
 TEST_F(DockerExecutor, EveryByteOfTheLogIsTheJobs) {
-  write_file(state_ / "base/bytes", std::string("nul \0 bad \xff\xfe\xc3 bell \a cr \r end", 30));
+  write_file(state_ / "base/bytes", odd_bytes);
   open_modes(state_ / "base");
   const Ran ran = run({"cat bytes", "head -c 10485760 /dev/zero | tr '\\0' x", "printf last"});
   EXPECT_EQ(Outcome::passed, ran.result.outcome);
-  const std::string expected = "<section_start step_script>$ cat bytes\n" +
-                               std::string("nul \0 bad \xff\xfe\xc3 bell \a cr \r end", 30) +
-                               "$ head -c 10485760 /dev/zero | tr '\\0' x\n" + std::string(10485760, 'x') +
+  constexpr std::size_t line_length = std::size_t{10} << 20;
+  const std::string expected = "<section_start step_script>$ cat bytes\n" + odd_bytes +
+                               "$ head -c 10485760 /dev/zero | tr '\\0' x\n" + std::string(line_length, 'x') +
                                "$ printf last\nlast<section_end step_script>";
   EXPECT_TRUE(expected == ran.log) << ran.log.size() << " bytes, not " << expected.size();
 }
@@ -651,6 +654,7 @@ TEST_F(DockerExecutor, ManyAtOnce) {
   }
   executor();
   std::vector<std::jthread> threads;
+  threads.reserve(many);
   std::atomic<int> passed = 0;
   for (const JobSpec& job : jobs)
     threads.emplace_back([&, job] {
