@@ -13,6 +13,11 @@ set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 # -g1 is enough for a stack trace with lines, and links in half the time of -g. Assertions stay on.
 set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O2 -g1")
 set(CMAKE_C_FLAGS_RELWITHDEBINFO "-O2 -g1")
+if(RUNNER_SANITIZE)
+  # Instrumented code takes long to optimize, and is not there to be fast.
+  set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O1 -g1")
+  set(CMAKE_C_FLAGS_RELWITHDEBINFO "-O1 -g1")
+endif()
 
 find_program(RUNNER_CCACHE ccache)
 if(RUNNER_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)

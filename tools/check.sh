@@ -13,14 +13,18 @@ fuzz_seconds=${FUZZ_SECONDS:-60}
 build() {
   local dir=$1
   shift
-  cmake -S . -B "$dir" -G Ninja -Wno-dev --log-level=WARNING "$@" && cmake --build "$dir" -j "$jobs" -- --quiet
+  cmake -S . -B "$dir" -G Ninja -Wno-dev --log-level=WARNING "$@" &&
+    cmake --build "$dir" -j "$jobs" --target "${target:-all}" -- --quiet
 }
 
 # The sanitizers of GCC 12 and clang 14 fail at random under the many random address bits of newer kernels.
 fixed_addresses=()
 if setarch -R true 2>/dev/null; then fixed_addresses=(setarch -R); fi
 
-units() { (cd "$1" && "${fixed_addresses[@]}" ctest --output-on-failure -j "$jobs" -L unit); }
+# units <directory> <cmake option>...: builds and runs the unit tests alone.
+units() {
+  target=unit_tests build "$@" && (cd "$1" && "${fixed_addresses[@]}" ctest --output-on-failure -j "$jobs" -L unit)
+}
 
 step_format() { git ls-files -z -- '*.h' '*.cpp' | xargs -0 -r clang-format --dry-run -Werror; }
 
@@ -41,11 +45,11 @@ step_tidy() {
 }
 
 step_asan() {
-  build build-asan -DRUNNER_SANITIZE=address,undefined -DRUNNER_WERROR=ON && units build-asan
+  units build-asan -DRUNNER_SANITIZE=address,undefined -DRUNNER_WERROR=ON
 }
 
 step_tsan() {
-  build build-tsan -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_C_COMPILER=clang -DRUNNER_SANITIZE=thread && units build-tsan
+  units build-tsan -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_C_COMPILER=clang -DRUNNER_SANITIZE=thread
 }
 
 # One program each, build-fuzz/tests/fuzz_<name>, with seeds in tests/fuzz/corpus/<name>.
