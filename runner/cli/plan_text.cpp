@@ -117,7 +117,8 @@ std::string plan_json(const Loaded& loaded) {
     array.push_back({
         {"name", job.name},
         {"stage", job.stage},
-        {"needs", planned.dag ? nlohmann::json(need_names(loaded, planned)) : nlohmann::json(nullptr)},
+        {"needs", need_names(loaded, planned)},
+        {"dag", planned.dag},
         {"when", word(planned.when)},
         {"included", planned.included},
         {"reason", loaded.plan.reason(pipeline, planned.job)},
