@@ -194,6 +194,11 @@ JobResult result_of(const JobDirectory::Followed& followed, const Work& work) {
     result.outcome = Outcome::cancelled;
     result.reason = "job_canceled";
     result.message = "cancelled";
+  } else if (!followed.exit_code && followed.disk_full) {
+    result.reason = "runner_system_failure";
+    result.message =
+        "the disk of the job's directory is full, so it could not go on; make room, or name a database elsewhere "
+        "(--database)";
   } else if (!followed.exit_code) {
     result.reason = "lost";
     result.message = "ended without an exit code: it was killed from outside, or its machine went down";

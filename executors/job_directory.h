@@ -76,6 +76,7 @@ class JobDirectory {
     std::optional<int> exit_code;  // absent: the sandbox died without saying
     std::optional<int> after_code;
     bool timed_out = false, cancelled = false, dead = false;
+    bool disk_full = false;  // when dead: there was no room to say how it ended
   };
   struct Hooks {
     std::function<bool()> dead;   // cheap; asked four times a second: the sandbox is no longer there

@@ -5,6 +5,7 @@
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -27,6 +28,8 @@ constexpr auto kDeadCheck = 250ms;
 constexpr auto kKillAgain = 200ms;
 constexpr auto kKillHelpsWithin = 3s;  // then Hooks::kill
 constexpr auto kGiveUpAfter = 15s;     // after that: the sandbox counts as gone
+// A shell needs so much disk to write its exit code into a file.
+constexpr std::uint64_t kRoomToSay = 16384;
 
 std::string marker(std::string_view edge, std::int64_t time, std::string_view name) {
   // Ten digits whatever the job did to its files' times: a byte count must name a place in the stream.
@@ -38,6 +41,11 @@ std::string watchable(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
 
 std::int64_t now_seconds() {
   return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+bool disk_full(int directory) {
+  struct statvfs disk {};
+  return fstatvfs(directory, &disk) == 0 && disk.f_bavail * disk.f_frsize < kRoomToSay;
 }
 
 }  // namespace
@@ -114,6 +122,7 @@ void JobFollower::follow(Section section) {
       }
       result_.exit_code = codes.script;
       result_.after_code = codes.after;
+      result_.disk_full = result_.dead && disk_full(files_.directory);
       return;
     }
     const std::uint64_t got = open_ ? read_log(kPass) : 0;

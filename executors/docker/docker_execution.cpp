@@ -292,7 +292,7 @@ JobResult DockerExecution::run(const Work& work, LogSink& sink, Notices& notices
 
 // What the directory cannot tell: how the container ended.
 void DockerExecution::explain(JobResult& result, const JobDirectory::Followed& followed) {
-  if (followed.cancelled || followed.timed_out) return;
+  if (followed.cancelled || followed.timed_out || followed.disk_full) return;
   Shared& shared = box_->shared;
   const int code = followed.exit_code.value_or(-1);
   // A failure that is only the script's is told at once; the end is waited for where memory may have been the cause.
