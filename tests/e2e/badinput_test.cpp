@@ -235,6 +235,25 @@ TEST(BadInputConfiguration, IsRefusedWithItsPlace) {
   EXPECT_THAT(none.err, HasSubstr("/no/such/file.toml"));
 }
 
+TEST(BadInputDatabase, ThatIsDamagedOrNewerIsBroken) {
+  Project project;
+  project.pipeline("test: {script: [seq 3000]}");
+  EXPECT_EQ(project.exec().code, 0);
+  const std::string file = "'" + project.database().string() + "'";
+  sh("sqlite3 " + file + " 'PRAGMA wal_checkpoint(TRUNCATE)' >/dev/null; cp " + file + " " + file + ".good");
+  sh("sqlite3 " + file + " 'PRAGMA user_version=999'");
+  const Result newer = project.exec();
+  EXPECT_EQ(newer.code, 3) << newer;
+  EXPECT_THAT(newer.err, HasSubstr("newer"));
+  sh("cp " + file + ".good " + file + "; rm -f " + file + "-wal " + file +
+     "-shm; printf 'garbage garbage garbage' | dd of=" + file +
+     " bs=1 seek=4096 conv=notrunc status=none; head -c 9000 /dev/urandom | dd of=" + file +
+     " bs=1 seek=5000 conv=notrunc status=none");
+  const Result damaged = project.exec();
+  EXPECT_EQ(damaged.code, 3) << damaged;
+  EXPECT_THAT(damaged.err, testing::ContainsRegex("malformed|damaged|corrupt"));
+}
+
 TEST(BadInputDatabase, ThatIsNoneIsBrokenAndLeftAsItIs) {
   Project project;
   project.pipeline("test: {script: echo x}").file("note.txt", "this is no database, but a note\n");

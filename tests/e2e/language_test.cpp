@@ -342,6 +342,21 @@ told: {variables: {WHO: nobody}, script: 'echo "hello $WHO"', rules: [{if: $UNSE
   EXPECT_EQ(result.printed("told"), "hello rule\n");
 }
 
+TEST(LanguageRules, HostilePatternsAndVariablesCostNothing) {
+  Project project;
+  project.pipeline("variables: {LONG: '" + std::string(50000, 'a') + R"(', A: $B, B: $A, SELF: "x$SELF"}
+pattern: {script: echo x, rules: [{if: '$LONG =~ /(a+)+$/'}]}
+backtrack: {script: echo x, rules: [{if: '$LONG =~ /^(a|aa)+b$/'}]}
+recursive: {variables: {LONG: short}, script: ['echo "done [${A:0:0}]" 2>/dev/null || echo done']}
+)");
+  const Result result = project.exec();
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_TRUE(result.finished_at_all("pattern"));
+  EXPECT_FALSE(result.finished_at_all("backtrack"));
+  EXPECT_THAT(result.printed("recursive"), HasSubstr("done"));
+  EXPECT_LT(result.seconds, 20);
+}
+
 TEST(LanguageRules, WorkflowDecidesAboutTheWholeRun) {
   Project project;
   project
@@ -496,6 +511,22 @@ TEST(LanguagePredefined, AFolderWithoutGitWorksToo) {
   const Result result = project.exec();
   EXPECT_EQ(result.code, 0) << result;
   EXPECT_THAT(result.printed("test"), AllOf(HasSubstr("sha []"), HasSubstr("file.txt")));
+}
+
+TEST(LanguagePredefined, HostileNamesAreOnlyData) {
+  Project project;
+  project.pipeline("test: {script: ['printf \"%s\\n\" \"$CI_COMMIT_BRANCH\"', ls]}").commit();
+  for (const char* name : {"$(touch hacked)", "`touch hacked`", "; touch hacked", "x' || touch hacked '"}) {
+    const Result result = project.exec({"--branch", name});
+    EXPECT_EQ(result.code, 0) << result;
+    EXPECT_EQ(result.printed("test"), std::string(name) + "\npipeline.yml\n");
+  }
+  for (const char* ref : {"--upload-pack=touch hacked", "$(touch hacked)", "-h", "HEAD;touch hacked", ".."}) {
+    const Result result = project.exec({std::string("--ref=") + ref});
+    EXPECT_THAT(result.code, testing::AnyOf(2, 3)) << ref << result;
+    EXPECT_EQ(result.count("job_started"), 0U);
+  }
+  EXPECT_FALSE(project.has("hacked"));
 }
 
 TEST(LanguagePredefined, AHostileCommitMessageIsOnlyData) {

@@ -160,6 +160,7 @@ TEST(Logs, WhatWasPrintedSurvivesAKill) {
   project.pipeline("test: {script: [seq 5000, echo the last before, sleep 600]}");
   auto run = project.start_exec();
   ASSERT_TRUE(run->wait_for("\"text\":\"the last before\""));
+  std::this_thread::sleep_for(std::chrono::milliseconds(500));  // the store gathers for a moment
   run->kill();
   run->wait();
   std::string numbers;

@@ -78,7 +78,7 @@ Process::Process(const Arguments& command, const std::map<std::string, std::stri
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, nullptr);
-    dup2(in ? in->read : null, STDIN_FILENO);
+    dup2(in ? in->read : options.terminal ? out.write : null, STDIN_FILENO);
     dup2(file >= 0 ? file : out.write, STDOUT_FILENO);
     dup2(err.write, STDERR_FILENO);
     if (!directory.empty() && chdir(directory.c_str()) != 0) _exit(126);
@@ -145,6 +145,8 @@ void Process::read(int fd, std::string& into) {
   --open_;
   changed_.notify_all();
 }
+
+void Process::type(std::string_view text) const { (void)!write(out_, text.data(), text.size()); }
 
 void Process::signal(int number) {
   if (running()) ::kill(pid_, number);

@@ -25,7 +25,7 @@ struct Options {
   std::chrono::seconds timeout{90};                       // then it is killed and the test fails
   std::filesystem::path directory;                        // where one stands; empty: the fixture decides
   Arguments before;                                       // words in front of the command: {"setpriv", …}
-  bool terminal = false;                                  // standard output is a terminal (what it gets is `out`)
+  bool terminal = false;                                  // it has a terminal (what that gets is `out`); type() types
   std::filesystem::path output;                           // standard output goes into this file
 };
 
@@ -51,6 +51,9 @@ class Process {
   void interrupt();
   void kill() { signal(SIGKILL); }
   void kill_group();
+
+  // On its terminal.
+  void type(std::string_view text) const;
 
   // Waits until `text` was printed (out or err); false and a failed test when the program ended or time is up.
   bool wait_for(std::string_view text, std::chrono::seconds patience = std::chrono::seconds(60));

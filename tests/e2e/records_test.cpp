@@ -69,6 +69,20 @@ TEST(Runs, OfManyProcessesShareOneDatabase) {
   for (int i = 1; i <= 6; ++i) EXPECT_THAT(project.logs({std::to_string(i), "test"}), HasSubstr("\nend\nsection_end"));
 }
 
+TEST(Runs, WaitForADatabaseThatSomebodyElseHolds) {
+  Project project;
+  project.pipeline("test: {script: [echo started, seq 2000, echo end]}");
+  EXPECT_EQ(project.exec().code, 0);
+  Options options;
+  options.input = "BEGIN EXCLUSIVE;\n.print held\n.shell sleep 4\nCOMMIT;\n";
+  std::map<std::string, std::string> environment{{"PATH", "/usr/local/bin:/usr/bin:/bin"}};
+  Process holder({"sqlite3", project.database().string()}, environment, options);
+  ASSERT_TRUE(holder.wait_for("held"));
+  const Result result = project.exec();
+  EXPECT_EQ(result.code, 0) << result;
+  EXPECT_THAT(project.logs({"2", "test"}), HasSubstr("\n2000\n$ echo end\nend\n"));
+}
+
 TEST(Runs, NothingHasRunYet) {
   Project project;
   EXPECT_EQ(project.runs(), Json::array());

@@ -67,6 +67,21 @@ TEST(Secrets, ByNameFromTheEnvironmentAndFromAFile) {
   EXPECT_EQ(project.exec({"--secret", "TOKEN=@/no/such/file"}).code, 2);
 }
 
+TEST(Secrets, AreAskedForOnATerminalWithoutEcho) {
+  Project project;
+  project.pipeline("test: {script: ['echo \"it is $TOKEN, ${#TOKEN}\"']}");
+  Options terminal;
+  terminal.terminal = true;
+  auto run = project.start({"exec", "--executor", "shell", "--secret", "TOKEN"}, terminal);
+  ASSERT_TRUE(run->wait_for("TOKEN"));
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));  // what is typed before it asks does not count
+  run->type(std::string(secret) + "\n");
+  const Ended ended = run->wait();
+  EXPECT_EQ(ended.code, 0) << ended.out << ended.err;
+  EXPECT_THAT(ended.out + ended.err, Not(HasSubstr(secret)));
+  EXPECT_THAT(project.logs({"test"}), HasSubstr("it is [MASKED], 23\n"));
+}
+
 TEST(Secrets, FromAnEnvFile) {
   Project project;
   project.pipeline("test: {script: ['echo \"$TOKEN and $SHORT\"']}");
@@ -168,12 +183,15 @@ test:
 TEST(Secrets, InDocker) {
   Project project;
   project.pipeline("test: {image: busybox, script: ['echo \"it is $TOKEN here\"', sleep 2]}");
-  auto run = project.start_docker({"--secret", std::string("TOKEN=") + secret});
+  Options environment;
+  environment.env["TOKEN"] = secret;
+  auto run = project.start_docker({"--secret", "TOKEN"}, environment);
   ASSERT_TRUE(run->wait_for("here\""));
   // Nor in what the engine shows of the container, nor in anybody's arguments.
   const std::string inspected =
       sh("docker ps -aq --filter label=runner.owner=" + project.owner() + " | xargs -r docker inspect");
   EXPECT_THAT(inspected, AllOf(HasSubstr("runner.owner"), Not(HasSubstr(secret))));
+  EXPECT_EQ(sh("cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' '\\n' | grep -c 'v4lue-01234[5]' || true"), "0\n");
   const Result result = read_result(run->wait());
   EXPECT_EQ(result.printed("test"), "it is [MASKED] here\n") << result;
   EXPECT_THAT(all_that_is_kept(project), Not(HasSubstr(secret)));
