@@ -430,6 +430,88 @@ class StrangeServer {
   std::jthread thread_;
 };
 
+// A registry that wants a password (user:pass-word), before the local one.
+class PrivateRegistry {
+ public:
+  PrivateRegistry()
+      : process_({"python3", "-u", "-c", R"(
+import base64, http.server, sys, urllib.request, urllib.error
+wanted = 'Basic ' + base64.b64encode(b'user:pass-word').decode()
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = 'HTTP/1.1'
+    def do_GET(self):
+        if self.headers.get('Authorization') != wanted:
+            self.send_response(401); self.send_header('WWW-Authenticate', 'Basic realm="e2e"')
+            self.send_header('Content-Length', '0'); self.end_headers(); return
+        path = self.path.replace('/v2/secret/busybox/', '/v2/library/busybox/')
+        request = urllib.request.Request('http://' + sys.argv[1] + path, method=self.command)
+        if self.headers.get('Accept'): request.add_header('Accept', ', '.join(self.headers.get_all('Accept')))
+        try: answer = urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request)
+        except urllib.error.HTTPError as error: answer = error
+        body = answer.read()
+        self.send_response(answer.status)
+        for name in ('Content-Type', 'Docker-Content-Digest'):
+            if answer.headers.get(name): self.send_header(name, answer.headers[name])
+        self.send_header('Content-Length', answer.headers.get('Content-Length', str(len(body)))); self.end_headers()
+        if self.command == 'GET': self.wfile.write(body)
+    do_HEAD = do_GET
+    def log_message(self, *a): pass
+server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler)
+print(server.server_address[1], flush=True)
+server.serve_forever()
+)",
+                  registry()},
+                 {{"PATH", "/usr/local/bin:/usr/bin:/bin"}}, Options{}) {
+    process_.wait_for("\n");
+    address_ = "127.0.0.1:" + std::to_string(std::stoi(process_.out()));
+  }
+  ~PrivateRegistry() { forget(); }
+  void forget() { run_program({"docker", "rmi", image()}); }
+  std::string address() const { return address_; }
+  std::string image() const { return address_ + "/secret/busybox:latest"; }
+
+ private:
+  Process process_;
+  std::string address_;
+};
+
+TEST(Images, OfAPrivateRegistryByTheDockerConfigFile) {
+  PrivateRegistry registry;
+  Project project;
+  project.pipeline("test: {image: '" + registry.image() + "', script: echo pulled}");
+  const Result without = project.docker();
+  EXPECT_EQ(without.code, 3) << without;
+  EXPECT_EQ(without.reason("test"), "image_pull_failure");
+
+  // By a password in ~/.docker/config.json …
+  const auto configuration = [&](const std::string& text) { project.file("../home/.docker/config.json", text); };
+  configuration(R"({"auths": {")" + registry.address() + R"(": {"auth": ")" + sh("printf user:pass-word | base64 -w0") +
+                "\"}}}");
+  const Result with = project.docker();
+  EXPECT_EQ(with.code, 0) << with;
+  registry.forget();
+
+  configuration(R"({"auths": {")" + registry.address() + R"(": {"auth": ")" +
+                sh("printf user:wrong-word | base64 -w0") + "\"}}}");
+  const Result wrong = project.docker();
+  EXPECT_EQ(wrong.code, 3) << wrong;
+  EXPECT_THAT(wrong.out + wrong.err, Not(HasSubstr("wrong-word")));
+
+  // … and by a credential helper, in the directory that DOCKER_CONFIG names.
+  project.file("../helpers/docker-credential-e2e",
+               "#!/bin/sh\nread -r server\necho \"{\\\"ServerURL\\\": \\\"$server\\\", \\\"Username\\\": \\\"user\\\", "
+               "\\\"Secret\\\": "
+               "\\\"pass-word\\\"}\"\n",
+               0755);
+  project.file("../other/config.json", R"({"credHelpers": {")" + registry.address() + R"(": "e2e"}})");
+  Options options;
+  options.env["DOCKER_CONFIG"] = (project / "../other").lexically_normal().string();
+  options.env["PATH"] =
+      (project / "../helpers").lexically_normal().string() + ":/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin";
+  const Result helped = project.docker({}, options);
+  EXPECT_EQ(helped.code, 0) << helped;
+}
+
 TEST(Images, AnInterruptedPullEndsAtOnce) {
   StrangeServer server(/*hang_up=*/false);
   Project project;
@@ -537,6 +619,41 @@ TEST(DockerEnds, CtrlCWhileManyJobsStart) {
   const Result result = read_result(run->wait());
   EXPECT_EQ(result.code, 130) << result;
   for (int i = 0; i < 12; ++i) EXPECT_EQ(result.outcome("job" + std::to_string(i)), "cancelled");
+}
+
+TEST(DockerEnds, CtrlCInEveryPhase) {
+  struct Phase {
+    const char *pipeline, *until;
+  };
+  for (const Phase& phase : std::vector<Phase>{
+           // A service that is waited for (it never listens).
+           {"test: {image: busybox, services: [{name: 'postgres:15', entrypoint: [sleep, '100']}], script: echo never}",
+            ""},
+           {"test: {image: busybox, before_script: [echo now, sleep 100], script: echo never}", "\"text\":\"now\""},
+           {"test: {image: busybox, script: echo x, after_script: [echo now, sleep 100]}", "\"text\":\"now\""},
+           {"test: {image: busybox, retry: 2, script: [echo now, sleep 100]}", "\"text\":\"now\""},
+           {"test: {image: busybox, script: [head -c 30000000 /dev/urandom >f, echo now], artifacts: {paths: [f]}}",
+            "\"text\":\"now\""}}) {
+    Project project;
+    project.pipeline(phase.pipeline);
+    auto run = project.start_docker();
+    if (*phase.until != '\0') {
+      ASSERT_TRUE(run->wait_for(phase.until));
+    } else {
+      ASSERT_TRUE(eventually([&] { return project.containers("--filter status=running").size() >= 2; }));
+    }
+    const auto begin = std::chrono::steady_clock::now();
+    run->interrupt();
+    const Result result = read_result(run->wait());
+    EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(20)) << phase.pipeline;
+    // The last one may have been faster.
+    EXPECT_THAT(result.code, AnyOf(130, 0)) << phase.pipeline << result;
+    EXPECT_EQ(result.code == 0 ? "passed" : "cancelled", result.run_outcome());
+    if (result.code == 0) {
+      EXPECT_THAT(phase.pipeline, HasSubstr("artifacts"));
+    }
+    EXPECT_EQ(result.count("job_finished", "test"), 1U);
+  }
 }
 
 TEST(DockerEnds, ADaemonThatHoldsTheLogDoesNotHoldTheJob) {
