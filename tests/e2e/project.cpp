@@ -1,7 +1,6 @@
 #include "tests/e2e/project.h"
 
 #include <gtest/gtest.h>
-#include <pwd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -156,28 +155,23 @@ std::ostream& operator<<(std::ostream& stream, const Result& result) {
 // --- the user ----------------------------------------------------------------------------------------------------
 
 Arguments User::before() const {
-  return {"setpriv", "--reuid", std::to_string(uid), "--regid", std::to_string(gid), "--init-groups", "--"};
+  return {"setpriv",           "--reuid",  std::to_string(uid),          "--regid",
+          std::to_string(gid), "--groups", std::to_string(engine_group), "--"};
+}
+
+Arguments User::before_without_the_group() const {
+  return {"setpriv", "--reuid", std::to_string(uid), "--regid", std::to_string(gid), "--clear-groups", "--"};
 }
 
 std::optional<User> ordinary_user() {
   if (geteuid() != 0) return std::nullopt;
-  const char* name = "runner-e2e";
-  // Whoever owns the engine's socket's group may use the engine. Two tests may come here at once.
-  static const bool made = [&] {
-    sh(std::string("exec 9>/tmp/.runner-e2e-user.lock; flock 9\n"
-                   "group=$(stat -c %G /var/run/docker.sock)\n"
-                   "[[ $group != UNKNOWN && $group != root ]] || group=docker\n"
-                   "id -u ") +
-       name + " >/dev/null 2>&1 || useradd --create-home --shell /bin/bash " + name +
-       "\n"
-       "usermod -aG \"$group\" " +
-       name);
-    return true;
-  }();
-  (void)made;
-  const passwd* entry = getpwnam(name);
-  if (entry == nullptr) throw std::runtime_error("cannot make an ordinary user");
-  return User{name, entry->pw_uid, entry->pw_gid};
+  const char* host = std::getenv("DOCKER_HOST");
+  const std::string socket =
+      host != nullptr && std::string_view(host).starts_with("unix://") ? host + 7 : "/var/run/docker.sock";
+  struct stat status {};
+  if (stat(socket.c_str(), &status) != 0) throw std::runtime_error("no engine at " + socket);
+  constexpr unsigned nobody_else = 54321;  // no account is made for it
+  return User{nobody_else, nobody_else, status.st_gid};
 }
 
 // --- Project -----------------------------------------------------------------------------------------------------
@@ -292,7 +286,6 @@ std::map<std::string, std::string> Project::environment_of(const Options& option
   environment["LC_ALL"] = "C.UTF-8";
   environment["HOME"] = home_.string();
   environment["TERM"] = "xterm";
-  if (user_) environment["USER"] = user_->name;
   environment["RUNNER_DATABASE"] = database_.string();
   for (const auto& [name, value] : environment_) environment[name] = value;
   for (const auto& [name, value] : options.env) {

@@ -50,11 +50,11 @@ Result read_result(Ended);
 // The objects among the lines of a text.
 std::vector<Json> read_events(const std::string& text);
 
-// An ordinary user of this machine who may use the engine; made when missing, where we are root.
+// An ordinary user in the group that may use the engine. There is no account of that number: none is needed.
 struct User {
-  std::string name;
-  unsigned uid = 0, gid = 0;
+  unsigned uid = 0, gid = 0, engine_group = 0;
   Arguments before() const;  // the words that make a command this user's
+  Arguments before_without_the_group() const;
 };
 std::optional<User> ordinary_user();  // absent: we are one ourselves
 

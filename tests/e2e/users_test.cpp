@@ -99,8 +99,7 @@ TEST(UsersWithoutPermission, AreToldWhatToDo) {
   Project project(user);
   project.pipeline("test: {image: busybox, script: echo never}");
   Options options;
-  options.before = {"setpriv",        "--reuid", std::to_string(user->uid), "--regid", std::to_string(user->gid),
-                    "--clear-groups", "--"};
+  options.before = user->before_without_the_group();
   const Result result = project.docker({}, options);
   EXPECT_EQ(result.code, 3) << result;
   EXPECT_THAT(result.err, AllOf(testing::ContainsRegex("[Pp]ermission|permitted"), HasSubstr("docker")));
