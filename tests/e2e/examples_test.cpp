@@ -43,7 +43,23 @@ TEST(Examples, Services) {
   EXPECT_EQ(result.outcome("redis"), "passed");
 }
 
+// What `docker build` leaves on the engine.
+class BuiltImages {
+ public:
+  ~BuiltImages() {
+    run_program({"bash", "-c",
+                 "docker images -q --filter reference='" + registry() +
+                     "/node-todo' | sort -u | xargs -r docker rmi -f; comm -13 <(echo '" + before_ + "') <(" + unnamed +
+                     ") | xargs -r docker rmi"});
+  }
+
+ private:
+  static constexpr const char* unnamed = "docker images -q --filter dangling=true | sort -u";
+  std::string before_ = sh(unnamed);
+};
+
 TEST(Examples, NodeTodo) {
+  const BuiltImages built;
   Project project;
   copy_example(project, "node-todo");
   project.git("checkout -q -b feature/e2e-test");
@@ -55,8 +71,6 @@ TEST(Examples, NodeTodo) {
   // Tagged with the commit and the branch.
   const std::string tags = sh("curl -fsS --noproxy '*' 'http://" + registry() + "/v2/node-todo/tags/list'");
   EXPECT_THAT(tags, AllOf(HasSubstr(project.git("rev-parse HEAD")), HasSubstr("feature-e2e-test")));
-  sh("docker images -q --filter reference='" + registry() +
-     "/node-todo' | sort -u | xargs -r docker rmi -f >/dev/null 2>&1 || true");
 }
 
 TEST(Examples, NodeTodoIsStoppedByAFailingTest) {
