@@ -19,6 +19,7 @@
 #include "runner/cli/commands.h"
 #include "runner/cli/interrupt.h"
 #include "runner/cli/load.h"
+#include "runner/cli/plan_flags.h"
 #include "runner/cli/plan_text.h"
 #include "runner/cli/setup.h"
 #include "runner/config/config.h"
@@ -33,12 +34,11 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 struct ExecOptions {
-  std::vector<std::string> words;
-  std::vector<std::string> variables, secrets, env_files;
-  std::string project, branch, tag, event = "push", target_branch, since, revision;
+  PlanFlags plan;
+  std::vector<std::string> secrets, env_files;
   std::string executor, image, network, pull, output, artifacts;
   unsigned parallel = 0;
-  bool worktree = false, needs = false, keep_going = false, dry_run = false;
+  bool worktree = false, keep_going = false, dry_run = false;
   RunId resume = 0;
 };
 
@@ -97,7 +97,7 @@ std::string record(const Loaded& loaded, const ExecOptions& options, const Confi
       {"image", config.image.value},
       {"none_network", config.network.value == executors::Network::none},
       {"pull", options.pull},
-      {"revision", options.revision},
+      {"revision", options.plan.revision},
       {"keep_going", options.keep_going},
       {"project_path", loaded.git.project_path},
   };
@@ -200,9 +200,9 @@ int start(Store& store, const Start& what) {
   settings.project_path = variable("CI_PROJECT_PATH");
   settings.ref = variable("CI_COMMIT_REF_NAME");
   settings.sha = variable("CI_COMMIT_SHA");
-  settings.event = what.options.event;
+  settings.event = what.options.plan.event;
   settings.options = what.options_json;
-  settings.revision = what.options.revision;
+  settings.revision = what.options.plan.revision;
   settings.shell = shell;
   settings.keep_going = what.options.keep_going;
   settings.default_image = what.config.image.value;
@@ -238,22 +238,13 @@ std::vector<NamedValue> masked_values(const ExecOptions& options) {
 
 int exec(const CommandLine& line, ExecOptions options) {
   const std::optional<ConsoleKind> kind = console_kind(options.output);
-  if (options.worktree && !options.revision.empty()) throw UsageError("--worktree and --ref exclude each other");
+  if (options.worktree && !options.plan.revision.empty()) throw UsageError("--worktree and --ref exclude each other");
   pull_policy(options.pull);
   Config config = configure(line, options);
-  Words words = find_pipeline(options.words, options.project);
+  Words words = find_pipeline(options.plan.words, options.plan.project);
 
-  PlanOptions plan_options;
-  plan_options.event = options.event;
-  plan_options.branch = options.branch;
-  plan_options.tag = options.tag;
-  plan_options.target_branch = options.target_branch;
-  plan_options.since = options.since;
-  plan_options.revision = options.revision;
-  for (const auto& text : options.variables) plan_options.variables.push_back(parse_assignment(text, "--variable"));
+  PlanOptions plan_options = options.plan.options(words);
   plan_options.masked = masked_values(options);
-  plan_options.jobs = std::move(words.jobs);
-  plan_options.with_needs = options.needs;
   plan_options.state = fs::absolute(config.database.value);
   std::string text = read_pipeline_text(words.file);
   const auto loaded = load(std::move(words.file), std::move(text), plan_options);
@@ -311,9 +302,9 @@ int resume(const CommandLine& line, ExecOptions options) {
   config.network.set(recorded.at("none_network").get<bool>() ? executors::Network::none : executors::Network::bridge,
                      "the run");
   options.pull = recorded.at("pull");
-  options.revision = recorded.at("revision");
+  options.plan.revision = recorded.at("revision");
   options.keep_going = recorded.at("keep_going");
-  options.event = run->event;
+  options.plan.event = run->event;
 
   PipelineFile file{recorded.at("file").get<std::string>(), run->pipeline_name, run->project_dir};
   const auto loaded = load_again(std::move(file), run->pipeline_text, std::move(inputs), masked);
@@ -355,28 +346,12 @@ void add_exec(CLI::App& app, CommandLine& line) {
       "  runner exec --executor shell                 without Docker\n"
       "  runner exec --branch main --event schedule   as if the schedule had started it on main\n"
       "  runner exec --secret TOKEN --variable A=1    with a secret from the environment and a variable");
-  exec_command->add_option("words", options->words, "the pipeline file (if it exists or ends in .yml), then jobs")
-      ->type_name("[FILE] [JOB...]");
-  exec_command->add_option("--variable", options->variables, "a variable, stronger than the file's")
-      ->type_name("K=V")
-      ->allow_extra_args(false);
-  exec_command->add_option("--project", options->project, "the folder that jobs see as their sources")
-      ->type_name("DIR");
-  exec_command->add_option("--branch", options->branch, "what the run is told its branch is");
-  exec_command->add_option("--tag", options->tag, "what the run is told its tag is");
-  exec_command->add_option("--event", options->event,
-                           "push, merge_request, tag, schedule, web, api, trigger or parent_pipeline");
-  exec_command->add_option("--target-branch", options->target_branch, "of a merge request");
-  exec_command->add_option("--since", options->since, "what `changes` compares with (default: HEAD's parent)")
-      ->type_name("REF");
-  exec_command->add_option("--ref", options->revision, "run this commit's sources, not the working tree's")
-      ->type_name("REF");
+  options->plan.add_to(*exec_command);
   exec_command->add_flag("--worktree", options->worktree, "run the working tree's sources (the default)");
   exec_command->add_option("--executor", options->executor, "docker or shell");
   exec_command->add_option("--image", options->image, "for jobs without an image");
   exec_command->add_option("--network", options->network, "bridge or none, for jobs that do not say RUNNER_NETWORK");
   exec_command->add_option("--pull", options->pull, "always, missing or never; stronger than the file's pull_policy");
-  exec_command->add_flag("--needs", options->needs, "with JOB: also what it needs");
   exec_command->add_flag("--keep-going", options->keep_going, "run later stages also after a failure");
   exec_command->add_flag("--dry-run", options->dry_run, "say what would run, and run nothing");
   add_output(*exec_command, *options);

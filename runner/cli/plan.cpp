@@ -10,18 +10,24 @@
 
 #include "runner/cli/commands.h"
 #include "runner/cli/load.h"
+#include "runner/cli/plan_flags.h"
 #include "runner/cli/plan_text.h"
 
 namespace runner {
 namespace {
 
-struct PlanWords {
-  std::vector<std::string> words, variables;
-  std::string project, branch, tag, event = "push", target_branch, since, revision, output = "text";
-  bool needs = false, strict = false;
+struct LintWords {
+  std::vector<std::string> words;
+  std::string project;
+  bool strict = false;
 };
 
-int lint(const PlanWords& options) {
+struct PlanWords {
+  PlanFlags plan;
+  std::string output = "text";
+};
+
+int lint(const LintWords& options) {
   Words words = find_pipeline(options.words, options.project);
   if (!words.jobs.empty()) throw UsageError(fmt::format("lint takes one file: what is {}?", words.jobs.front()));
   const std::string text = read_pipeline_text(words.file);
@@ -42,17 +48,8 @@ int plan(const PlanWords& options) {
   if (options.output != "text" && options.output != "json") {
     throw UsageError(fmt::format("--output {}: expected text or json", options.output));
   }
-  Words words = find_pipeline(options.words, options.project);
-  PlanOptions plan_options;
-  plan_options.event = options.event;
-  plan_options.branch = options.branch;
-  plan_options.tag = options.tag;
-  plan_options.target_branch = options.target_branch;
-  plan_options.since = options.since;
-  plan_options.revision = options.revision;
-  for (const auto& text : options.variables) plan_options.variables.push_back(parse_assignment(text, "--variable"));
-  plan_options.jobs = std::move(words.jobs);
-  plan_options.with_needs = options.needs;
+  Words words = find_pipeline(options.plan.words, options.plan.project);
+  const PlanOptions plan_options = options.plan.options(words);
   std::string text = read_pipeline_text(words.file);
   const auto loaded = load(std::move(words.file), std::move(text), plan_options);
   if (print_diagnostics(loaded->parsed.diagnostics, loaded->parsed.sources)) return exit_code::usage;
@@ -64,7 +61,7 @@ int plan(const PlanWords& options) {
 }  // namespace
 
 void add_plan(CLI::App& app, CommandLine& line) {
-  auto lint_options = std::make_shared<PlanWords>();
+  auto lint_options = std::make_shared<LintWords>();
   CLI::App* lint_command =
       app.add_subcommand("lint",
                          "Finds every mistake of a pipeline file at once. Exit code 2 when there is any.\n"
@@ -86,21 +83,7 @@ void add_plan(CLI::App& app, CommandLine& line) {
       "  runner plan\n"
       "  runner plan --branch main --event merge_request\n"
       "  runner plan --output json | jq '.[] | select(.included) | .name'");
-  command->add_option("words", options->words, "the pipeline file (if it exists or ends in .yml), then jobs")
-      ->type_name("[FILE] [JOB...]");
-  command->add_option("--project", options->project, "the project's folder")->type_name("DIR");
-  command->add_option("--variable", options->variables, "a variable, stronger than the file's")
-      ->type_name("K=V")
-      ->allow_extra_args(false);
-  command->add_option("--branch", options->branch, "what the run would be told its branch is");
-  command->add_option("--tag", options->tag, "what the run would be told its tag is");
-  command->add_option("--event", options->event,
-                      "push, merge_request, tag, schedule, web, api, trigger or parent_pipeline");
-  command->add_option("--target-branch", options->target_branch, "of a merge request");
-  command->add_option("--since", options->since, "what `changes` compares with (default: HEAD's parent)")
-      ->type_name("REF");
-  command->add_option("--ref", options->revision, "plan for this commit's sources")->type_name("REF");
-  command->add_flag("--needs", options->needs, "with JOB: also what it needs");
+  options->plan.add_to(*command);
   command->add_option("--output", options->output, "text or json (an array of jobs)")->type_name("KIND");
   command->callback([&line, options] { line.chosen = [options] { return plan(*options); }; });
 }

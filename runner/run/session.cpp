@@ -103,7 +103,7 @@ SessionResult Session::run(Observer& console, std::stop_token stop, std::optiona
     if (planned.included)
       started.jobs.push_back({planned.job, pipeline_.jobs[planned.job].name, pipeline_.jobs[planned.job].stage});
   }
-  // The recorder first: what was seen on a screen is stored.
+  // The recorder first: what is seen on a screen is on its way into the store.
   const std::vector<Observer*> observers{&recorder, &console};
   for (Observer* observer : observers) observer->on(started);
 

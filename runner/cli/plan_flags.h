@@ -1,0 +1,26 @@
+// The words and flags that say what is planned: the same for `exec` and `plan`.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "runner/cli/load.h"
+
+namespace CLI {
+class App;
+}
+
+namespace runner {
+
+struct PlanFlags {
+  std::vector<std::string> words;  // [FILE] [JOB…]
+  std::vector<std::string> variables;
+  std::string project, branch, tag, event = "push", target_branch, since, revision;
+  bool needs = false;
+
+  void add_to(CLI::App& command);
+  // Without masked values; the jobs are taken out of `words`. Throws UsageError.
+  PlanOptions options(Words& words) const;
+};
+
+}  // namespace runner
