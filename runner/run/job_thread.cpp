@@ -150,6 +150,7 @@ AttemptEnded JobThread::work(std::stop_token stop) {
   JobLog log(key_, context_.observers, made_.secrets, adopted_ ? adopted_->raw : 0);
   ended.result = execution->run(made_.work, log, notices, stop);
   log.finish();
+  execution.reset();  // what it holds, the next job can use while this one's artifacts are stored
 
   try {
     ReadDotenv read = read_dotenv(ended.result.collected);
