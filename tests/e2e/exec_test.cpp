@@ -487,7 +487,7 @@ next-stage: {stage: test, script: echo stage}
 
 TEST(ExecOptions, TheImageOfJobsWithoutOne) {
   Project project;
-  project.pipeline("test: {script: 'echo \"image $CI_JOB_IMAGE\"; busybox | head -n 1'}");
+  project.pipeline("test: {script: 'echo \"image $CI_JOB_IMAGE\"; busybox | sed -n 1p'}");
   const Result option = project.docker({"--image", "busybox:latest"});
   EXPECT_EQ(option.code, 0) << option;
   EXPECT_THAT(option.log("test"), AllOf(HasSubstr("image busybox:latest"), HasSubstr("BusyBox")));
