@@ -238,7 +238,9 @@ class Walk {
     }
     const JobKey key{job, attempt};
     JobFactory::Made made = factory_.make(key, inputs(job));
-    made.spec.more_to_come = left_ > 1;
+    const auto begun = static_cast<std::size_t>(
+        std::count_if(active_.begin(), active_.end(), [](const auto& entry) { return !entry.second.dropped; }));
+    made.spec.more_to_come = left_ > begun + 1;
     emit(JobPreparing{key, Clock::now()});
     for (const auto& name : made.short_secrets) {
       emit(JobWarning{key, Clock::now(),
