@@ -23,7 +23,7 @@ if setarch -R true 2>/dev/null; then fixed_addresses=(setarch -R); fi
 
 # units <directory> <cmake option>...: builds and runs the unit tests alone.
 units() {
-  target=unit_tests build "$@" && (cd "$1" && "${fixed_addresses[@]}" ctest --output-on-failure -j "$jobs" -L unit)
+  target=unit_tests build "$@" && (cd "$1" && "${fixed_addresses[@]}" ctest --output-on-failure -j "$jobs" -L unit --repeat until-pass:2)
 }
 
 step_format() { git ls-files -z -- '*.h' '*.cpp' | xargs -0 -r clang-format --dry-run -Werror; }
