@@ -28,8 +28,7 @@ void Recorder::on(const Event& event) {
             store_.begin_attempt(key(preparing.key));
           },
           [&](const JobStarted& started) {
-            store_.attempt_prepared(key(started.key), started.handle);
-            store_.attempt_started(key(started.key), unix_ms(started.time));
+            store_.attempt_started(key(started.key), unix_ms(started.time), started.handle);
           },
           [&](const JobRetried& retried) {
             close_log(retried.key);

@@ -150,12 +150,12 @@ bool Store::attempt_prepared(const AttemptKey& key, std::string_view handle) {
   });
 }
 
-bool Store::attempt_started(const AttemptKey& key, UnixMs started) {
+bool Store::attempt_started(const AttemptKey& key, UnixMs started, std::string_view handle) {
   return impl_->database.write("record the start of a job", [&](Connection& c) {
     Query(c,
-          "UPDATE attempts SET state = ?, started = ifnull(started, ?) "
-          "WHERE run = ? AND job = ? AND attempt = ? AND state < ?",
-          running, started, key.run, key.job, key.attempt, final_state)
+          "UPDATE attempts SET state = ?1, started = ifnull(started, ?2), handle = iif(?3 = '', handle, ?3) "
+          "WHERE run = ?4 AND job = ?5 AND attempt = ?6 AND state < ?7",
+          running, started, handle, key.run, key.job, key.attempt, final_state)
         .run();
     if (c.changes() == 0) {
       return false;

@@ -207,7 +207,8 @@ class Store {
   // job is final (but `manual`, which only waits, may begin).
   bool begin_attempt(const AttemptKey&);
   bool attempt_prepared(const AttemptKey&, std::string_view handle);  // the sandbox stands
-  bool attempt_started(const AttemptKey&, UnixMs started);            // write it before the go is given
+  // Write it before the go is given; with the handle in the same transaction, if there is one.
+  bool attempt_started(const AttemptKey&, UnixMs started, std::string_view handle = {});
   // The one final state. False when the attempt had ended already: the first end stays. Releases the job's lease
   // unless AttemptEnd::retried.
   bool finish_attempt(const AttemptKey&, const AttemptEnd&);

@@ -75,6 +75,19 @@ TEST_P(JobDirectoryTest, RunsAndTellsTheCode) {
       "<section_start step_script>$ echo hello; echo error >&2\nhello\nerror\n$ exit 42\n<section_end step_script>");
 }
 
+TEST_P(JobDirectoryTest, PipefailWhereTheShellHasIt) {
+  work_.after_script = {"false | true", "echo went on"};
+  const auto followed = run_script({"yes | head -n 1 >/dev/null || echo sigpipe", "false | true"});
+  const int failed = GetParam() == "dash" ? 0 : 1;
+  EXPECT_EQ(followed.exit_code, failed);
+  EXPECT_EQ(followed.after_code, failed);
+}
+
+TEST_P(JobDirectoryTest, TheShellThatTakesTheGoHidesItself) {
+  run_script({"echo \"${REPLY-unset} $0 $#\"; set -- a; [ $# = 1 ] && (exit 7) || exit $?"});
+  EXPECT_EQ(output(), "unset " + in_job("script").string() + " 0\n");
+}
+
 TEST_P(JobDirectoryTest, AfterScriptSeesTheStatus) {
   work_.after_script = {"echo $CI_JOB_STATUS; pwd", "exit 3"};
   const auto followed = run_script({"cd /", "false"});
