@@ -67,6 +67,26 @@ Config configure(const CommandLine& line, const ExecOptions& options) {
   return config;
 }
 
+std::map<std::string, ProcessMode> process_modes(const Setting<executors::Environment>& setting) {
+  std::map<std::string, ProcessMode> modes;
+  for (const auto& [group, mode] : setting.value) {
+    if (mode == "unordered") {
+      modes[group] = ProcessMode::unordered;
+    } else if (mode == "oldest_first") {
+      modes[group] = ProcessMode::oldest_first;
+    } else if (mode == "newest_first") {
+      modes[group] = ProcessMode::newest_first;
+    } else if (mode == "newest_ready_first") {
+      modes[group] = ProcessMode::newest_ready_first;
+    } else {
+      throw UsageError(fmt::format(
+          "{}: process_mode of {}: expected unordered, oldest_first, newest_first or newest_ready_first, not \"{}\"",
+          setting.origin, group, mode));
+    }
+  }
+  return modes;
+}
+
 // --- what a run needs to be resumed -----------------------------------------------------------------------------
 
 json values_json(const std::vector<NamedValue>& values) {
@@ -208,6 +228,7 @@ int start(Store& store, const Start& what) {
   settings.default_image = what.config.image.value;
   settings.pull = pull_policy(what.options.pull);
   settings.network = what.config.network.value;
+  settings.process_modes = process_modes(what.config.process_modes);
   for (const auto& secret : what.masked) settings.secrets.push_back(secret.value);
   settings.limits.parallel = what.config.parallel.value != 0 ? what.config.parallel.value
                                                              : 2 * std::max(1U, std::thread::hardware_concurrency());

@@ -257,6 +257,7 @@ void for_each_key(AnyConfig& c, const Each& each) {
   each("docker", "pull_policy", "RUNNER_PULL_POLICY", c.docker.pull_policy);
   each("docker", "workspace", "RUNNER_WORKSPACE", c.docker.workspace);
   each("shell", "environment", "RUNNER_SHELL_ENVIRONMENT", c.shell.environment);
+  each("resource_groups", "process_mode", "RUNNER_PROCESS_MODE", c.process_modes);
   each("logs", "limit", "RUNNER_LOG_LIMIT", c.log_limit);
 }
 

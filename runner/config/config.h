@@ -61,6 +61,9 @@ struct Config {
     Setting<executors::Environment> environment;
   } shell;
 
+  // Group = unordered, oldest_first, newest_first or newest_ready_first (GitLab sets it by its API).
+  Setting<executors::Environment> process_modes;
+
   Setting<std::uint64_t> log_limit{100'000'000};  // [logs] limit: bytes kept of one job's log
 
   // The settings that make.h wants. `state` is the directory all job directories are below.

@@ -112,6 +112,11 @@ JobInputs inputs_of(const std::vector<executors::Collected>& collected,
 JobFactory::JobFactory(const pipelines::Pipeline& pipeline, const pipelines::Plan& plan, RunSettings settings)
     : pipeline_(pipeline), plan_(plan), settings_(std::move(settings)), secrets_(settings_.secrets) {}
 
+std::string JobFactory::resource_group(pipelines::JobIndex index) const {
+  const std::string& group = pipeline_.jobs[index].resource_group;
+  return group.empty() ? group : plan_.variables(pipeline_, index).expanded().expand(group);
+}
+
 JobFactory::Made JobFactory::make(const JobKey& key, const JobInputs& inputs) const {
   const pipelines::Job& job = pipeline_.jobs[key.job];
   const std::uint32_t number = key.job + 1;

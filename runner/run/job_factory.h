@@ -59,6 +59,9 @@ class JobFactory {
   };
   Made make(const JobKey&, const JobInputs&) const;
 
+  // The job's mutex across pipelines, expanded; mostly empty.
+  std::string resource_group(pipelines::JobIndex) const;
+
   const RunSettings& settings() const { return settings_; }
   const pipelines::Job& job(pipelines::JobIndex index) const { return pipeline_.jobs[index]; }
   const std::string& name(pipelines::JobIndex index) const { return pipeline_.jobs[index].name; }

@@ -1,6 +1,9 @@
 #include "runner/run/recorder.h"
 
+#include <fmt/core.h>
+
 #include <nlohmann/json.hpp>
+#include <utility>
 
 namespace runner {
 namespace {
@@ -16,7 +19,25 @@ struct Overloaded : Handlers... {
 
 }  // namespace
 
-Recorder::Recorder(Store& store, RunId run) : store_(store), run_(run) {}
+Recorder::Recorder(Store& store, RunId run, std::string project, std::map<std::string, ProcessMode> modes)
+    : store_(store), run_(run), project_(std::move(project)), modes_(std::move(modes)) {}
+
+void Recorder::expect(pipelines::JobIndex job, const std::string& group) {
+  store_.expect_resource({project_, group}, run_, job + 1);
+  queued_.insert(job);
+}
+
+std::optional<std::string> Recorder::acquire(pipelines::JobIndex job, const std::string& group) {
+  const auto mode = modes_.find(group);
+  const ResourceAnswer answer = store_.acquire_resource(
+      {project_, group}, mode == modes_.end() ? ProcessMode::unordered : mode->second, run_, job + 1);
+  queued_.insert(job);
+  if (answer.ours) return std::nullopt;
+  std::string says = fmt::format("waits for the resource group {}: {} of run {} {}", group, answer.job_name, answer.run,
+                                 answer.holds ? "has it" : "comes first");
+  if (answer.orphaned) says += fmt::format(", and its runner is gone: `runner resume {}`", answer.run);
+  return says;
+}
 
 void Recorder::on(const Event& event) {
   std::visit(
@@ -55,6 +76,7 @@ void Recorder::on(const Event& event) {
 
 void Recorder::end(const JobFinished& finished) {
   const pipelines::JobIndex job = finished.key.job;
+  if (queued_.erase(job) != 0) store_.release_resource(run_, job + 1);
   if (finished.key.attempt == 0) {
     // Prepared ahead and not needed after all.
     if (begun_.erase(job) != 0) store_.drop_attempt({run_, job + 1, attempts_[job]});

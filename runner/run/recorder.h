@@ -13,14 +13,17 @@
 
 namespace runner {
 
-class Recorder : public Observer, public ArtifactKeeper {
+class Recorder : public Observer, public ArtifactKeeper, public ResourceKeeper {
  public:
   // `run` was made by Store::create_run or adopted by Store::adopt_run. The store must outlive the recorder.
-  Recorder(Store&, RunId run);
+  // `project` is whose resource groups they are, `modes` how they choose.
+  Recorder(Store&, RunId run, std::string project = {}, std::map<std::string, ProcessMode> modes = {});
   // Throws StoreError: what cannot be recorded must not go on.
   void on(const Event&) override;
   void log(const JobKey&, std::string_view bytes, std::uint64_t raw) override;
   void keep(const Request&, const std::vector<executors::Collected>&) override;
+  void expect(pipelines::JobIndex, const std::string& group);  // before the run's first job
+  std::optional<std::string> acquire(pipelines::JobIndex, const std::string& group) override;
 
  private:
   AttemptKey key(const JobKey& key) const { return {run_, key.job + 1, key.attempt}; }
@@ -29,7 +32,10 @@ class Recorder : public Observer, public ArtifactKeeper {
 
   Store& store_;
   const RunId run_;
-  std::set<pipelines::JobIndex> begun_;  // jobs with an attempt that has not ended; scheduler's thread only
+  const std::string project_;
+  const std::map<std::string, ProcessMode> modes_;
+  std::set<pipelines::JobIndex> queued_;  // who holds a resource group, waits for one or will; scheduler's thread only
+  std::set<pipelines::JobIndex> begun_;   // jobs with an attempt that has not ended; scheduler's thread only
   std::map<pipelines::JobIndex, std::uint32_t> attempts_;
   std::mutex mutex_;
   std::map<std::pair<pipelines::JobIndex, std::uint32_t>, LogWriter> logs_;  // guarded by mutex_

@@ -35,8 +35,11 @@ struct Active {
 
 struct Ready {
   JobIndex job = 0;
-  Steady::time_point at;  // not before: `when: delayed`
+  Steady::time_point at;  // not before: `when: delayed`, or the next question for its resource group
+  std::string waits_for;  // what was last said of that
 };
+
+constexpr std::chrono::milliseconds ask_again{200};  // for a resource group: another process may hold it
 
 std::string skip_reason(Outcome outcome, pipelines::When when) {
   switch (outcome) {
@@ -81,8 +84,13 @@ bool is_allowed(const pipelines::AllowFailure& allow, const executors::JobResult
 }
 
 Scheduler::Scheduler(executors::Executor& executor, const JobFactory& factory, ArtifactKeeper& keeper,
-                     std::vector<Observer*> observers, Limits limits)
-    : executor_(executor), factory_(factory), keeper_(keeper), observers_(std::move(observers)), limits_(limits) {
+                     ResourceKeeper& resources, std::vector<Observer*> observers, Limits limits)
+    : executor_(executor),
+      factory_(factory),
+      keeper_(keeper),
+      resources_(resources),
+      observers_(std::move(observers)),
+      limits_(limits) {
   limits_.parallel = std::max<std::size_t>(1, limits_.parallel);
 }
 
@@ -91,11 +99,12 @@ namespace {
 // One run, from its first event to its last; lives inside Scheduler::run.
 class Walk {
  public:
-  Walk(executors::Executor& executor, const JobFactory& factory, ArtifactKeeper& keeper,
+  Walk(executors::Executor& executor, const JobFactory& factory, ArtifactKeeper& keeper, ResourceKeeper& resources,
        const std::vector<Observer*>& observers, Limits limits, pipelines::Progress& progress,
        const pipelines::Plan& plan, Earlier earlier)
       : context_{executor, keeper, observers, mailbox_, limits},
         factory_(factory),
+        resources_(resources),
         limits_(limits),
         progress_(progress),
         plan_(plan),
@@ -189,7 +198,7 @@ class Walk {
         continue;
       }
       const auto delay = plan_.jobs[*job].start_in.value_or(std::chrono::seconds(0));
-      ready_.push_back({*job, Steady::now() + delay});
+      ready_.push_back({*job, Steady::now() + delay, {}});
     }
   }
 
@@ -211,10 +220,26 @@ class Walk {
         ++ready;
         continue;
       }
+      if (!take_resource(*ready)) {
+        ready->at = now + ask_again;
+        ++ready;
+        continue;
+      }
       ready = ready_.erase(ready);
       ++running_now;
       take_turn(job);
     }
+  }
+
+  bool take_resource(Ready& ready) {
+    const std::string group = factory_.resource_group(ready.job);
+    if (group.empty()) return true;
+    const auto holder = resources_.acquire(ready.job, group);
+    if (holder && *holder != ready.waits_for) {
+      ready.waits_for = *holder;
+      emit(JobStatus{{ready.job, 1}, *holder});
+    }
+    return !holder;
   }
 
   void take_turn(JobIndex job) {
@@ -413,6 +438,7 @@ class Walk {
   Mailbox mailbox_;
   JobThread::Context context_;
   const JobFactory& factory_;
+  ResourceKeeper& resources_;
   Limits limits_;
   pipelines::Progress& progress_;
   const pipelines::Plan& plan_;
@@ -431,7 +457,7 @@ class Walk {
 
 Scheduler::Result Scheduler::run(pipelines::Progress& progress, const pipelines::Plan& plan, std::stop_token stop,
                                  Earlier earlier) {
-  Walk walk(executor_, factory_, keeper_, observers_, limits_, progress, plan, std::move(earlier));
+  Walk walk(executor_, factory_, keeper_, resources_, observers_, limits_, progress, plan, std::move(earlier));
   return walk.run(std::move(stop));
 }
 

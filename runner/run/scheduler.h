@@ -41,6 +41,14 @@ class ArtifactKeeper {
   virtual void keep(const Request&, const std::vector<executors::Collected>&) = 0;
 };
 
+// Mutexes between jobs of all pipelines (`resource_group`). Called on the scheduler's thread.
+class ResourceKeeper {
+ public:
+  virtual ~ResourceKeeper() = default;
+  // Takes the group for the job, whose JobFinished lets go of it. Else says in one line who has it.
+  virtual std::optional<std::string> acquire(pipelines::JobIndex, const std::string& group) = 0;
+};
+
 // What an earlier process left of this run (`runner resume`).
 struct Earlier {
   struct Finished {
@@ -60,7 +68,7 @@ struct Earlier {
 class Scheduler {
  public:
   // All must outlive the scheduler. Observers are told in this order.
-  Scheduler(executors::Executor&, const JobFactory&, ArtifactKeeper&, std::vector<Observer*>, Limits);
+  Scheduler(executors::Executor&, const JobFactory&, ArtifactKeeper&, ResourceKeeper&, std::vector<Observer*>, Limits);
 
   struct Result {
     pipelines::Verdict verdict = pipelines::Verdict::passed;
@@ -74,6 +82,7 @@ class Scheduler {
   executors::Executor& executor_;
   const JobFactory& factory_;
   ArtifactKeeper& keeper_;
+  ResourceKeeper& resources_;
   std::vector<Observer*> observers_;
   Limits limits_;
 };

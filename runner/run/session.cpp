@@ -89,7 +89,14 @@ SessionResult Session::run(Observer& console, std::stop_token stop, std::optiona
   run_settings.secrets = settings_.secrets;
   const JobFactory factory(pipeline_, plan_, std::move(run_settings));
 
-  Recorder recorder(store_, result.run);
+  const std::string project = settings_.project_path.empty() ? settings_.project.string() : settings_.project_path;
+  Recorder recorder(store_, result.run, project, settings_.process_modes);
+  for (const auto& planned : plan_.jobs) {
+    if (!planned.included || planned.when == pipelines::When::manual) continue;
+    if (const std::string group = factory.resource_group(planned.job); !group.empty()) {
+      recorder.expect(planned.job, group);
+    }
+  }
   pipelines::Progress progress(plan_, plan_.asked_for, settings_.keep_going);
 
   RunStarted started;
@@ -107,7 +114,7 @@ SessionResult Session::run(Observer& console, std::stop_token stop, std::optiona
   const std::vector<Observer*> observers{&recorder, &console};
   for (Observer* observer : observers) observer->on(started);
 
-  Scheduler scheduler(executor_, factory, recorder, observers, settings_.limits);
+  Scheduler scheduler(executor_, factory, recorder, recorder, observers, settings_.limits);
   const Scheduler::Result walked =
       scheduler.run(progress, plan_, stop, taken_up ? earlier(result.run, directory) : Earlier{});
   result.verdict = walked.verdict;

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -32,6 +33,7 @@ struct SessionSettings {
   std::optional<pipelines::PullPolicy> pull;
   executors::Network network = executors::Network::bridge;
   std::vector<std::string> secrets;
+  std::map<std::string, ProcessMode> process_modes;  // of resource groups; unordered where it says nothing
   Limits limits;
 };
 

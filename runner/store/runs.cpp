@@ -106,6 +106,7 @@ bool Store::finish_run(RunId run, Verdict verdict, UnixMs finished) {
           return false;
         }
         Query(c, "DELETE FROM leases WHERE run = ?", run).run();
+        Query(c, "DELETE FROM resources WHERE run = ?", run).run();
         return true;
       },
       Urgency::result);

@@ -82,6 +82,15 @@ CREATE TABLE known_files(
   PRIMARY KEY(dev, ino)) STRICT, WITHOUT ROWID;
 CREATE TABLE known_trees(stamp BLOB PRIMARY KEY, tree INTEGER NOT NULL, seen INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 )sql",
+    // resource groups
+    R"sql(
+CREATE TABLE resources(
+  project TEXT NOT NULL, name TEXT NOT NULL, run INTEGER NOT NULL, job INTEGER NOT NULL,
+  state INTEGER NOT NULL,                -- 0 the job is yet to come, 1 it waits, 2 it has it
+  process INTEGER NOT NULL,              -- who drives it
+  PRIMARY KEY(project, name, run, job)) STRICT, WITHOUT ROWID;
+CREATE INDEX resources_of_run ON resources(run);
+)sql",
 };
 
 std::string random_hex(std::size_t digits) {

@@ -141,6 +141,22 @@ struct ArtifactFile {
   std::optional<std::string> link;  // a symlink's target
 };
 
+// A mutex across the pipelines of one project (docs.gitlab.com/ee/ci/resource_groups).
+struct ResourceGroup {
+  std::string project;  // who shares it: "group/name"
+  std::string name;
+};
+// GitLab's process modes: who comes next. The first two also wait for jobs that are yet to come.
+enum class ProcessMode : std::uint8_t { unordered, oldest_first, newest_first, newest_ready_first };
+struct ResourceAnswer {
+  bool ours = false;
+  RunId run = 0;  // else: who has it, or comes first
+  std::uint32_t job = 0;
+  std::string job_name;
+  bool holds = false;     // it has it
+  bool orphaned = false;  // it runs on without its runner
+};
+
 struct GcOptions {
   UnixMs now = 0;
   std::optional<std::uint64_t> keep_runs;  // the newest so many runs are kept whole; absent: all
@@ -254,6 +270,14 @@ class Store {
   bool adopt_run(RunId);
   // Lets go of it without finishing, so that another process may adopt it (detach).
   void release_run(RunId);
+
+  // --- resource groups -----------------------------------------------------------------------------------------
+  // At the beginning of a run: the job will want it. For the modes that go by a pipeline's age.
+  void expect_resource(const ResourceGroup&, RunId, std::uint32_t job);
+  // One step, no waiting: ask again when it is not ours. What a dead process held is free again, unless its job runs
+  // on.
+  ResourceAnswer acquire_resource(const ResourceGroup&, ProcessMode, RunId, std::uint32_t job);
+  void release_resource(RunId, std::uint32_t job);  // whatever the job holds or waits for; finish_run does it for all
 
   // --- reading (the command line, the server) --------------------------------------------------------------------
   std::vector<RunRow> list_runs(std::size_t limit = 0, RunId before = 0) const;  // newest first; 0: all

@@ -632,5 +632,36 @@ TEST(Lint, AGoodFileIs0) {
   EXPECT_EQ(project.run({"lint", "other.yml"}).code, 0);
 }
 
+// --- resource_group ----------------------------------------------------------------------------------------------
+
+TEST(LanguageResourceGroup, OneAtATimeAcrossProcesses) {
+  Project project;
+  project.pipeline(R"(
+deploy:
+  resource_group: production
+  script:
+    - test ! -e "$MARK" || exit 9
+    - touch "$MARK"
+    - sleep 1
+    - rm "$MARK"
+)");
+  const std::string mark = "MARK=" + (project.home() / "busy").string();
+  auto first = project.start_exec({"--variable", mark});
+  auto second = project.start_exec({"--variable", mark});
+  const Result one = read_result(first->wait());
+  const Result two = read_result(second->wait());
+  EXPECT_EQ(one.outcome("deploy"), "passed") << one;
+  EXPECT_EQ(two.outcome("deploy"), "passed") << two;
+}
+
+TEST(LanguageResourceGroup, AnUnknownProcessModeIsRefused) {
+  Project project;
+  project.pipeline("deploy: {script: echo, resource_group: production}");
+  project.configuration("[resource_groups]\nprocess_mode = { production = \"fastest\" }\n");
+  const Result result = project.exec();
+  EXPECT_EQ(result.code, 2) << result;
+  EXPECT_THAT(result.err, HasSubstr("expected unordered, oldest_first, newest_first or newest_ready_first"));
+}
+
 }  // namespace
 }  // namespace e2e

@@ -171,6 +171,19 @@ class Kept : public ArtifactKeeper {
   std::function<void()> meanwhile;
 };
 
+class Groups : public ResourceKeeper {
+ public:
+  std::optional<std::string> acquire(pipelines::JobIndex job, const std::string& group) override {
+    asked.push_back(group);
+    if (refusals-- > 0) return "waits for " + group;
+    taken.push_back(job);
+    return std::nullopt;
+  }
+  std::vector<std::string> asked;
+  std::vector<pipelines::JobIndex> taken;
+  int refusals = 0;  // so many times first
+};
+
 class SchedulerTest : public testing::Test {
  protected:
   void SetUp() override {
@@ -197,7 +210,7 @@ class SchedulerTest : public testing::Test {
     witness_ = std::make_unique<Witness>(*factory_);
     witness_->throw_on_start = throw_on_start_;
     pipelines::Progress progress(plan_, plan_.asked_for);
-    Scheduler scheduler(*executor_, *factory_, kept_, {witness_.get()}, limits_);
+    Scheduler scheduler(*executor_, *factory_, kept_, groups_, {witness_.get()}, limits_);
     return scheduler.run(progress, plan_, stop, std::move(earlier));
   }
   long at(const std::string& line) const {
@@ -215,6 +228,7 @@ class SchedulerTest : public testing::Test {
   std::unique_ptr<FakeExecutor> executor_;
   std::unique_ptr<Witness> witness_;
   Kept kept_;
+  Groups groups_;
   Limits limits_;
   std::vector<std::string> secrets_;
   bool throw_on_start_ = false;
@@ -233,6 +247,14 @@ TEST_F(SchedulerTest, ANeedsChainDoesNotWaitForAnUnrelatedJob) {
   run("a: {script: x}\nb: {script: x, needs: [a]}\nc: {script: x, needs: [b]}\nslow: {script: x, needs: []}\n",
       {{"slow", {{.lasts = std::chrono::milliseconds(300)}}}});
   EXPECT_LT(at("passed c"), at("passed slow"));
+}
+
+TEST_F(SchedulerTest, ResourceGroupIsAskedForUntilItIsFree) {
+  groups_.refusals = 2;
+  run("variables: {WHERE: production}\na: {script: x, resource_group: \"deploy/$WHERE\"}\nb: {script: x}\n");
+  EXPECT_EQ(groups_.asked, std::vector<std::string>(3, "deploy/production"));
+  EXPECT_EQ(groups_.taken, std::vector<pipelines::JobIndex>{0});
+  EXPECT_LT(at("passed b"), at("started a"));
 }
 
 TEST_F(SchedulerTest, NoMoreThanTheLimitRunAtOnce) {
