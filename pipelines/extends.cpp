@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "pipelines/merge.h"
 #include "pipelines/reader.h"
 
 namespace pipelines {
@@ -135,6 +136,11 @@ void Extends::report_circle(const std::vector<Visit>& path, std::uint32_t entry)
   findings_.circle("`extends` goes in a circle", members, "take one of them out of the circle");
 }
 
+std::optional<std::uint32_t> Extends::find(std::string_view name) const {
+  const auto found = by_name_.find(name);
+  return found == by_name_.end() ? std::nullopt : std::optional(found->second);
+}
+
 std::optional<Yaml> Extends::resolve(std::uint32_t index) {
   Entry& entry = entries_[index];
   if (entry.state == State::good && !entry.resolved) {
@@ -146,13 +152,17 @@ std::optional<Yaml> Extends::resolve(std::uint32_t index) {
   return entry.resolved;
 }
 
+std::optional<Yaml> Extends::merge(Yaml under, Yaml over) {
+  return exhausted_ ? std::nullopt : deep_merge(tree_, under, over, "extends");
+}
+
 std::optional<Yaml> Extends::merge_bases(std::uint32_t index) {
   // Recursion is bounded: a good entry has at most `most_levels` below it.
   const Yaml body = root_.value(index);
   std::optional<Yaml> merged;
   for (const std::uint32_t base : entries_[index].bases) {
     const std::optional<Yaml> under = resolve(base);
-    merged = under && merged ? merge(*merged, *under, true) : under;
+    merged = under && merged ? merge(*merged, *under) : under;
     if (!merged) {
       break;
     }
@@ -161,7 +171,7 @@ std::optional<Yaml> Extends::merge_bases(std::uint32_t index) {
     return body;
   }
   if (merged) {
-    merged = merge(*merged, body, true);
+    merged = merge(*merged, body);
   }
   if (!merged && !exhausted_) {
     exhausted_ = true;
@@ -169,54 +179,6 @@ std::optional<Yaml> Extends::merge_bases(std::uint32_t index) {
                     fmt::format("at most {} million keywords are merged", Limits::merged_entries / 1'000'000));
   }
   return merged;
-}
-
-// Ruby's deep_merge: mappings merge key by key, what stands in `over` replaces everything else. A key keeps its place.
-std::optional<Yaml> Extends::merge(Yaml under, Yaml over, bool top) {
-  constexpr std::size_t few = 24;
-  if (exhausted_) {
-    return std::nullopt;
-  }
-  std::vector<YamlTree::Entry> entries;
-  entries.reserve(under.size() + over.size());
-  std::unordered_map<std::string_view, std::size_t> places;
-  for (std::size_t i = 0; i < under.size(); ++i) {
-    if (under.size() > few) {
-      places.emplace(under.key(i).text(), i);
-    }
-    entries.push_back({under.key(i).index(), under.value(i).index()});
-  }
-  const auto find = [&](std::string_view key) {
-    if (!places.empty()) {
-      const auto found = places.find(key);
-      return found == places.end() ? entries.size() : found->second;
-    }
-    std::size_t i = 0;
-    while (i < under.size() && under.key(i).text() != key) {
-      ++i;
-    }
-    return i == under.size() ? entries.size() : i;
-  };
-  for (std::size_t i = 0; i < over.size(); ++i) {
-    const Yaml key = over.key(i);
-    const Yaml value = over.value(i);
-    const std::size_t place = find(key.text());
-    if (place == entries.size()) {
-      entries.push_back({key.index(), value.index()});
-      continue;
-    }
-    const Yaml below(tree_, entries[place].value);
-    if (below.is_mapping() && value.is_mapping() && !(top && key.text() == "extends")) {
-      const std::optional<Yaml> merged = merge(below, value, false);
-      if (!merged) {
-        return std::nullopt;
-      }
-      entries[place] = {key.index(), merged->index()};
-    } else {
-      entries[place] = {key.index(), value.index()};
-    }
-  }
-  return tree_.make_mapping(over.mark(), entries);
 }
 
 }  // namespace pipelines

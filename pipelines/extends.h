@@ -1,7 +1,7 @@
 // `extends` (docs.gitlab.com/ee/ci/yaml/#extends): a job takes the keywords of other jobs, hidden ones or not.
 //
 // GitLab's rules (lib/gitlab/ci/config/extendable): bases are merged in the order of the list, the job itself last;
-// mappings merge key by key, everything else is replaced; at most 11 levels.
+// see merge.h; at most 11 levels.
 #pragma once
 
 #include <cstddef>
@@ -28,6 +28,9 @@ class Extends {
   // of a base is; that has been reported then.
   std::optional<Yaml> resolve(std::uint32_t entry);
 
+  // The root's entry of this name, whatever it is.
+  std::optional<std::uint32_t> find(std::string_view name) const;
+
  private:
   enum class State : std::uint8_t { fresh, open, good, broken };
   struct Entry {
@@ -49,7 +52,7 @@ class Extends {
   bool add_base(std::uint32_t entry, Yaml base);
   void report_circle(const std::vector<Visit>& path, std::uint32_t entry);
   std::optional<Yaml> merge_bases(std::uint32_t entry);
-  std::optional<Yaml> merge(Yaml under, Yaml over, bool top);
+  std::optional<Yaml> merge(Yaml under, Yaml over);
 
   YamlTree& tree_;
   Yaml root_;

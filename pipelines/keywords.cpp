@@ -302,6 +302,13 @@ bool read_stages(Reader& reader, const Key& key, Yaml yaml, PipelineDraft& draft
 // What used to stand at the top and means the same as in `default`.
 bool read_deprecated(Reader&, const Key&, Yaml, PipelineDraft&) { return true; }
 
+// Carried out before the file is read (compose.h).
+bool composed_before(Reader&, const Key&, Yaml, PipelineDraft&) { return true; }
+
+bool read_misplaced_spec(Reader& reader, const Key& key, Yaml yaml, PipelineDraft&) {
+  return reader.wrong(key, yaml, "must stand in a header of its own", "end the header with a line `---`");
+}
+
 constexpr Field<PipelineDraft> global_table[] = {
     {"stages", read_stages},
     {"variables", [](Reader& r, const Key& k, Yaml y,
@@ -313,8 +320,8 @@ constexpr Field<PipelineDraft> global_table[] = {
     {"cache", read_deprecated},
     {"before_script", read_deprecated},
     {"after_script", read_deprecated},
-    {"include", nullptr, Support::refused, "put its text into this file for now"},
-    {"spec", nullptr, Support::refused, "use `variables`"},
+    {"include", composed_before},
+    {"spec", read_misplaced_spec},
 };
 
 }  // namespace

@@ -9,16 +9,17 @@
 #include <utility>
 
 #include "pipelines/check.h"
+#include "pipelines/compose.h"
+#include "pipelines/emit.h"
 #include "pipelines/extends.h"
 #include "pipelines/findings.h"
 #include "pipelines/keywords.h"
 #include "pipelines/reader.h"
+#include "pipelines/reference.h"
 #include "pipelines/yaml_tree.h"
 
 namespace pipelines {
 namespace {
-
-constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
 
 // A mapping without one keyword of a job, whose name is nearly a global keyword's, is a typing mistake and no job.
 bool looks_like_job(Yaml body) {
@@ -66,19 +67,90 @@ std::vector<std::string> complete_stages(std::vector<std::string> stages, bool g
 
 class PipelineParser {
  public:
-  PipelineParser(YamlTree& tree, Yaml root, Pipeline& pipeline, Findings& findings)
-      : tree_(tree), root_(root), pipeline_(pipeline), findings_(findings), reader_(findings, root) {}
+  // With `incomplete`, what is not defined may be defined in a file that could not be read.
+  PipelineParser(YamlTree& tree, Yaml root, bool incomplete, Pipeline& pipeline, Findings& findings)
+      : tree_(tree),
+        root_(root),
+        pipeline_(pipeline),
+        findings_(findings),
+        reader_(findings, root),
+        extends_(tree, root, findings, incomplete),
+        references_(tree, root, extends_, findings, incomplete) {
+    draft_.pipeline = &pipeline;
+    draft_.incomplete = incomplete;
+  }
 
   void run() {
-    draft_.pipeline = &pipeline_;
-    read_globals(reader_, root_, draft_);
+    read_globals(reader_, with_globals_resolved(), draft_);
     pipeline_.stages = complete_stages(std::move(pipeline_.stages), draft_.has_stages);
     check_defaults();
     read_jobs();
     check(pipeline_, drafts_, draft_, findings_);
   }
 
+  // The file as it was read: globals and jobs with everything resolved.
+  std::optional<Yaml> resolved_root() {
+    std::vector<YamlTree::Entry> entries;
+    for (std::uint32_t i = 0; i < root_.size(); ++i) {
+      const Yaml key = root_.key(i);
+      if (is_global_keyword(key.text())) {
+        entries.push_back({key.index(), resolved(root_.value(i)).index()});
+      } else if (!key.text().starts_with('.')) {
+        const std::optional<Yaml> body = body_of(i);
+        const std::optional<Yaml> own = body ? without_extends(*body) : std::nullopt;
+        if (!own) {
+          return std::nullopt;
+        }
+        entries.push_back({key.index(), own->index()});
+      }
+    }
+    return tree_.make_mapping(root_.mark(), entries);
+  }
+
  private:
+  std::optional<Yaml> without_extends(Yaml body) {
+    if (!body.find_key("extends")) {
+      return body;
+    }
+    std::vector<YamlTree::Entry> entries;
+    for (std::size_t i = 0; i < body.size(); ++i) {
+      if (body.key(i).text() != "extends") {
+        entries.push_back({body.key(i).index(), body.value(i).index()});
+      }
+    }
+    return tree_.make_mapping(body.mark(), entries);
+  }
+
+  // The value as it is after `!reference`; null where that is wrong.
+  Yaml resolved(Yaml value) {
+    if (!tree_.has_references()) {
+      return value;
+    }
+    const std::optional<Yaml> found = references_.resolve(value);
+    return found ? *found : null();
+  }
+
+  Yaml null() {
+    if (!null_) {
+      null_ = tree_.make_scalar(root_.mark(), "~", true);
+    }
+    return null_;
+  }
+
+  Yaml with_globals_resolved() {
+    if (!tree_.has_references()) {
+      return root_;
+    }
+    std::vector<YamlTree::Entry> entries;
+    for (std::size_t i = 0; i < root_.size(); ++i) {
+      const Yaml key = root_.key(i);
+      if (is_global_keyword(key.text())) {
+        entries.push_back({key.index(), resolved(root_.value(i)).index()});
+      }
+    }
+    return tree_.make_mapping(root_.mark(), entries).value_or(root_);
+  }
+
   // `default` is checked also when no job takes anything from it. What jobs find again is dropped as a repetition.
   void check_defaults() {
     Job job;
@@ -92,21 +164,35 @@ class PipelineParser {
   }
 
   void read_jobs() {
-    Extends extends(tree_, root_, findings_, draft_.incomplete);
     // Drafts point to their jobs, which therefore must not move.
     pipeline_.jobs.reserve(root_.size());
     drafts_.reserve(root_.size());
     for (std::uint32_t i = 0; i < root_.size(); ++i) {
       const Yaml key = root_.key(i);
-      if (key.text().starts_with('.') || is_global_keyword(key.text())) {
+      if (is_global_keyword(key.text())) {
         continue;
       }
-      if (!is_job(findings_, key, root_.value(i))) {
+      if (key.text().starts_with('.')) {
+        if (tree_.has_references()) {
+          body_of(i);  // for what is wrong in it
+        }
+        continue;
+      }
+      const std::optional<Yaml> body = body_of(i);
+      const Yaml value = root_.value(i).is_reference() && body ? *body : root_.value(i);
+      if (value.is_reference() || !is_job(findings_, key, value)) {
         draft_.unfit.push_back(key.text());
-      } else if (!read_one(key, extends.resolve(i))) {
+      } else if (!read_one(key, body)) {
         break;
       }
     }
+  }
+
+  // With its bases merged in and its references replaced.
+  std::optional<Yaml> body_of(std::uint32_t entry) {
+    const Yaml value = root_.value(entry);
+    const std::optional<Yaml> body = value.is_mapping() ? extends_.resolve(entry) : value;
+    return body && tree_.has_references() ? references_.resolve(*body) : body;
   }
 
   // False when the jobs read so far take so much that it is enough.
@@ -139,37 +225,60 @@ class PipelineParser {
   Pipeline& pipeline_;
   Findings& findings_;
   Reader reader_;
+  Extends extends_;
+  References references_;
   PipelineDraft draft_;
+  Yaml null_;
   std::vector<JobDraft> drafts_;
 };
 
 }  // namespace
 
-Parsed parse(std::string_view text, std::string_view name) {
-  Parsed parsed;
-  if (text.starts_with(byte_order_mark)) {
-    text.remove_prefix(byte_order_mark.size());
-  }
-  Source& source = parsed.sources.emplace_back();
-  source.name = name;
-  if (text.size() <= Limits::text_bytes) {
-    source.text = text;
-    text = source.text;
-  }
+namespace {
 
+// What parse() and preview() have in common; `form`: also make the text.
+Preview read_pipeline(std::string_view text, std::string_view name, const Context& context,
+                      std::optional<PreviewForm> form) {
+  Preview result;
   Findings findings;
   YamlTree tree;
-  if (const std::optional<Yaml> root = tree.load(text, 0, findings)) {
-    if (root->is_mapping()) {
-      PipelineParser(tree, *root, parsed.pipeline, findings).run();
-    } else {
-      findings.error(root->mark(),
-                     fmt::format("a pipeline must be a mapping of keywords and jobs, not {}", describe(*root)),
-                     "for example `build: { script: make }`");
+  Composer composer(tree, findings, context);
+  if (const std::optional<Composer::Composed> composed = composer.compose(text, name)) {
+    PipelineParser parser(tree, composed->root, composed->incomplete, result.parsed.pipeline, findings);
+    parser.run();
+    const Mark whole_file{};
+    if (composed->changed && findings.errors() == 0) {
+      if (std::optional<std::string> whole = emit_yaml(composed->root)) {
+        result.parsed.composed = std::move(*whole);
+      } else {
+        findings.error(whole_file, "the pipeline is too large with all that it includes",
+                       fmt::format("at most {} MB in all", Limits::text_bytes / (1024 * 1024)));
+      }
+    }
+    if (form && findings.errors() == 0) {
+      const std::optional<Yaml> root = parser.resolved_root();
+      const bool json = form == PreviewForm::json;
+      result.text = root ? (json ? emit_json(*root) : emit_yaml(*root)).value_or("") : "";
+      if (result.text.empty()) {
+        findings.error(whole_file, "the pipeline is too large to be shown");
+      }
     }
   }
-  parsed.diagnostics = findings.take();
-  return parsed;
+  result.parsed.diagnostics = findings.take();
+  result.parsed.sources = composer.take_sources();
+  return result;
+}
+
+}  // namespace
+
+Parsed parse(std::string_view text, std::string_view name, const Context& context) {
+  return read_pipeline(text, name, context, std::nullopt).parsed;
+}
+
+Parsed parse(std::string_view text, std::string_view name) { return parse(text, name, Context{}); }
+
+Preview preview(std::string_view text, std::string_view name, const Context& context, PreviewForm form) {
+  return read_pipeline(text, name, context, form);
 }
 
 }  // namespace pipelines

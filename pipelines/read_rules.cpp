@@ -113,6 +113,13 @@ constexpr Field<Rule> workflow_rule_fields[] = {
     {"auto_cancel", nullptr, Support::left_out, "no other pipeline is cancelled"},
 };
 
+constexpr Field<Rule> include_rule_fields[] = {
+    {"if", read_if},
+    {"changes", read_changes},
+    {"exists", read_exists},
+    {"when", [](Reader& r, const Key& k, Yaml y, Rule& o) { return read_when(r, k, y, workflow_when, o); }},
+};
+
 bool read_list(Reader& reader, const Key& key, Yaml list, std::span<const Field<Rule>> table, int depth,
                std::vector<Rule>& out) {
   bool good = true;
@@ -223,6 +230,13 @@ bool read(Reader& reader, const Key& key, Yaml yaml, std::vector<Rule>& out) {
   out.clear();
   out.reserve(yaml.size());
   return read_list(reader, key, yaml, rule_fields, 1, out);
+}
+
+bool read_include_rules(Reader& reader, const Key& key, Yaml yaml, std::vector<Rule>& out) {
+  if (!yaml.is_sequence()) {
+    return reader.mistyped(key, yaml, "a list of rules", "write `rules: [{ if: … }]`");
+  }
+  return read_list(reader, key, yaml, include_rule_fields, 1, out);
 }
 
 bool read(Reader& reader, const Key& key, Yaml yaml, Workflow& out) {

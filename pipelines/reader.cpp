@@ -66,6 +66,8 @@ std::string_view describe(Yaml yaml) {
       return "a mapping";
     case Kind::sequence:
       return "a list";
+    case Kind::reference:
+      return "a `!reference`";
     case Kind::null:
       return "empty";
     case Kind::scalar:
@@ -152,6 +154,9 @@ std::string Reader::entry_around(Mark mark) {
   }
   const auto after = std::ranges::upper_bound(entries_, place(mark), {}, [&](const auto& e) { return place(e.first); });
   if (after == entries_.begin()) {
+    return "this file";
+  }
+  if (std::prev(after)->first.source != mark.source) {
     return "this file";
   }
   const std::string_view name = std::prev(after)->second;

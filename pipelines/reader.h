@@ -120,6 +120,7 @@ bool read_global_variables(Reader&, const Key&, Yaml, Variables& out);
 bool read(Reader&, const Key&, Yaml, std::vector<Need>& out);
 bool read(Reader&, const Key&, Yaml, std::vector<Rule>& out);
 bool read(Reader&, const Key&, Yaml, Workflow& out);
+bool read_include_rules(Reader&, const Key&, Yaml, std::vector<Rule>& out);
 bool read(Reader&, const Key&, Yaml, Artifacts& out);
 bool read(Reader&, const Key&, Yaml, AllowFailure& out);
 bool read(Reader&, const Key&, Yaml, Retry& out);

@@ -7,29 +7,57 @@
 namespace pipelines {
 
 std::optional<Yaml> YamlTree::make_mapping(Mark mark, std::span<const Entry> entries) {
-  merged_entries_ += entries.size() + 1;
-  if (merged_entries_ > Limits::merged_entries) {
+  Made made = begin(mark, Kind::mapping, entries.size());
+  for (const Entry& entry : entries) {
+    add_child(made, entry.key);
+    add_child(made, entry.value);
+  }
+  return finish(made);
+}
+
+std::optional<Yaml> YamlTree::make_sequence(Mark mark, std::span<const NodeIndex> items, Kind kind) {
+  Made made = begin(mark, kind, items.size());
+  for (const NodeIndex item : items) {
+    add_child(made, item);
+  }
+  return finish(made);
+}
+
+Yaml YamlTree::make_scalar(Mark mark, std::string_view text, bool is_plain) {
+  Node node = begin(mark, Kind::scalar, text.size()).node;
+  node.text = keep(text);
+  node.extra = is_plain ? plain : 0;
+  nodes_.push_back(node);
+  return {*this, static_cast<NodeIndex>(nodes_.size() - 1)};
+}
+
+YamlTree::Made YamlTree::begin(Mark mark, Kind kind, std::size_t size) const {
+  Made made;
+  made.node.kind = kind;
+  made.node.source = static_cast<std::uint16_t>(mark.source);
+  made.node.line = mark.line;
+  made.node.column = mark.column;
+  made.node.size = static_cast<std::uint32_t>(size);
+  made.first = static_cast<std::uint32_t>(edges_.size());
+  return made;
+}
+
+void YamlTree::add_child(Made& made, NodeIndex child) {
+  made.weight += weight_of(child);
+  made.height = std::max(made.height, height_of(child));
+  edges_.push_back(child);
+}
+
+std::optional<Yaml> YamlTree::finish(Made& made) {
+  merged_entries_ += made.node.size + 1;
+  if (merged_entries_ > Limits::merged_entries || made.height >= Limits::depth) {
+    edges_.resize(made.first);
     return std::nullopt;
   }
-  Node node;
-  node.kind = Kind::mapping;
-  node.source = static_cast<std::uint16_t>(mark.source);
-  node.line = mark.line;
-  node.column = mark.column;
-  node.size = static_cast<std::uint32_t>(entries.size());
-  std::uint64_t weight = node_weight;
-  unsigned height = 0;
-  const auto first = static_cast<std::uint32_t>(edges_.size());
-  for (const Entry& entry : entries) {
-    weight += weight_of(entry.key) + weight_of(entry.value);
-    height = std::max(height, height_of(entry.value));
-    edges_.push_back(entry.key);
-    edges_.push_back(entry.value);
-  }
-  node.edges = {first,
-                static_cast<std::uint32_t>(std::min<std::uint64_t>(weight, std::numeric_limits<std::uint32_t>::max()))};
-  node.extra = static_cast<std::uint8_t>(height + 1);
-  nodes_.push_back(node);
+  constexpr std::uint64_t most = std::numeric_limits<std::uint32_t>::max();
+  made.node.edges = {made.first, static_cast<std::uint32_t>(std::min(made.weight, most))};
+  made.node.extra = static_cast<std::uint8_t>(made.height + 1);
+  nodes_.push_back(made.node);
   return Yaml(*this, static_cast<NodeIndex>(nodes_.size() - 1));
 }
 
@@ -54,6 +82,7 @@ std::uint64_t YamlTree::weight_of(NodeIndex index) const {
       return node_weight + node.size;
     case Kind::sequence:
     case Kind::mapping:
+    case Kind::reference:
       return node.edges.weight;
   }
   return node_weight;
@@ -61,7 +90,7 @@ std::uint64_t YamlTree::weight_of(NodeIndex index) const {
 
 unsigned YamlTree::height_of(NodeIndex index) const {
   const Node& node = nodes_[index];
-  return node.kind == Kind::sequence || node.kind == Kind::mapping ? node.extra : 0U;
+  return is_container(node.kind) ? node.extra : 0U;
 }
 
 Kind Yaml::kind() const { return tree_->nodes_[index_].kind; }
@@ -84,6 +113,11 @@ ScalarType Yaml::type() const {
   return (node.extra & YamlTree::plain) != 0 ? scalar_type({node.text, node.size}) : ScalarType::string;
 }
 
+bool Yaml::is_plain() const {
+  const YamlTree::Node& node = tree_->nodes_[index_];
+  return node.kind == Kind::scalar && (node.extra & YamlTree::plain) != 0;
+}
+
 Mark Yaml::mark_at(std::size_t offset) const {
   const YamlTree::Node& node = tree_->nodes_[index_];
   if (node.kind != Kind::scalar || (node.extra & YamlTree::in_place) == 0) {
@@ -98,7 +132,7 @@ Mark Yaml::mark_at(std::size_t offset) const {
 
 std::size_t Yaml::size() const {
   const YamlTree::Node& node = tree_->nodes_[index_];
-  return node.kind == Kind::sequence || node.kind == Kind::mapping ? node.size : 0;
+  return is_container(node.kind) ? node.size : 0;
 }
 
 Yaml Yaml::item(std::size_t i) const { return {*tree_, tree_->edges_[tree_->nodes_[index_].edges.first + i]}; }
@@ -126,5 +160,7 @@ Yaml Yaml::find_key(std::string_view key) const {
 }
 
 std::uint64_t Yaml::weight() const { return tree_->weight_of(index_); }
+
+unsigned Yaml::height() const { return tree_->height_of(index_); }
 
 }  // namespace pipelines

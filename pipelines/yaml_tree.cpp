@@ -60,10 +60,13 @@ class ViewBuffer : public std::streambuf {
 // Builds the nodes of one text from yaml-cpp's events. Throws Refusal.
 class TreeBuilder : public YAML::EventHandler {
  public:
-  TreeBuilder(YamlTree& tree, ViewBuffer& buffer, std::string_view text, std::uint32_t source, Findings& findings)
-      : tree_(tree), buffer_(buffer), text_(text), source_(source), findings_(findings) {}
+  // `split`: a first document with `spec` is a header, and the second is the root.
+  TreeBuilder(YamlTree& tree, ViewBuffer& buffer, std::string_view text, std::uint32_t source, bool split,
+              Findings& findings)
+      : tree_(tree), buffer_(buffer), text_(text), source_(source), split_(split), findings_(findings) {}
 
   std::optional<NodeIndex> root() const { return root_; }
+  std::optional<NodeIndex> header() const { return header_; }
 
   // yaml-cpp takes the end of the file for the end of a quoted string.
   void check_last_quote() const {
@@ -89,10 +92,18 @@ class TreeBuilder : public YAML::EventHandler {
     if (further_document_) {
       refuse_further_document();
     }
-    if (root_) {
-      further_document_ = at(mark);
-      marked_document_ = text_.substr(static_cast<std::size_t>(std::max(mark.pos, 0))).starts_with("---");
+    if (!root_) {
+      return;
     }
+    const bool marked = text_.substr(static_cast<std::size_t>(std::max(mark.pos, 0))).starts_with("---");
+    if (split_ && marked && !header_ && Yaml(tree_, *root_).find_key("spec")) {
+      header_ = std::exchange(root_, std::nullopt);
+      pending_.clear();
+      anchors_.clear();  // yaml-cpp counts anew
+      return;
+    }
+    further_document_ = at(mark);
+    marked_document_ = marked;
   }
   void OnDocumentEnd() override {}
 
@@ -178,9 +189,7 @@ class TreeBuilder : public YAML::EventHandler {
     std::size_t first_pending = 0;
   };
 
-  static bool is_container(const YamlTree::Node& node) {
-    return node.kind == Kind::sequence || node.kind == Kind::mapping;
-  }
+  static bool is_container(const YamlTree::Node& node) { return pipelines::is_container(node.kind); }
   Mark at(const YAML::Mark& mark) const {
     return {source_, static_cast<std::uint32_t>(mark.line) + 1, static_cast<std::uint32_t>(mark.column) + 1};
   }
@@ -247,14 +256,15 @@ class TreeBuilder : public YAML::EventHandler {
       return;
     }
     if (tag == "!reference") {
-      throw Refusal{at(mark), "`!reference` is not supported yet", "use `extends` or an anchor in its place", {}};
+      throw Refusal{
+          at(mark), "`!reference` must stand before a list of names", "for example `!reference [.job, script]`", {}};
     }
     throw Refusal{at(mark), fmt::format("unknown tag `{}`", tag), "quote a value that begins with `!`", {}};
   }
 
   void add(const YamlTree::Node& node, YAML::anchor_t anchor, std::size_t bytes = 0) {
-    written_ += YamlTree::node_weight + bytes;
-    if (written_ > Limits::weight) {
+    tree_.written_ += YamlTree::node_weight + bytes;
+    if (tree_.written_ > Limits::weight) {
       throw Refusal{mark_of(node),
                     "the file has too many values",
                     fmt::format("at most {} million are read", Limits::weight / YamlTree::node_weight / 1'000'000),
@@ -297,7 +307,12 @@ class TreeBuilder : public YAML::EventHandler {
     if (open_.size() >= Limits::depth) {
       throw too_deep(at(mark));
     }
-    check_tag(mark, tag);
+    if (kind == Kind::sequence && tag == "!reference") {
+      kind = Kind::reference;
+      tree_.has_references_ = true;
+    } else {
+      check_tag(mark, tag);
+    }
     YamlTree::Node node;
     node.kind = kind;
     node.edges = {};
@@ -308,15 +323,12 @@ class TreeBuilder : public YAML::EventHandler {
   }
 
   [[noreturn]] void refuse_further_document() const {
-    if (const Yaml spec = Yaml(tree_, *root_).find_key("spec")) {
-      throw Refusal{spec.mark(), "`spec` is not supported yet", "use `variables`, and remove the `---`", {}};
-    }
     if (!marked_document_) {  // a list's item below a mapping, or the other way round
       throw Refusal{*further_document_, "this line does not fit what stands above it", "check its indentation", {}};
     }
     throw Refusal{*further_document_,
                   "a second YAML document begins here",
-                  "a pipeline file is one document; remove the `---`",
+                  "a pipeline file is one document, after a header with `spec` if it has one; remove the `---`",
                   {}};
   }
 
@@ -461,9 +473,11 @@ class TreeBuilder : public YAML::EventHandler {
   ViewBuffer& buffer_;
   std::string_view text_;
   std::uint32_t source_;
+  bool split_;
   Findings& findings_;
 
   std::optional<NodeIndex> root_;
+  std::optional<NodeIndex> header_;
   YAML::Mark last_scalar_;
   std::optional<Mark> further_document_;
   bool marked_document_ = false;  // it begins with `---`
@@ -471,12 +485,11 @@ class TreeBuilder : public YAML::EventHandler {
   unsigned flow_depth_ = 0;         // open containers from the outermost `[` or `{` on
   std::vector<NodeIndex> pending_;  // children of the open containers, innermost last
   std::vector<NodeIndex> anchors_;  // by yaml-cpp's anchor numbers
-  std::uint64_t written_ = 0;       // the weight of what the text itself holds
   std::vector<std::string_view> names_;
   EntryTable table_;
 };
 
-std::optional<Yaml> YamlTree::load(std::string_view text, std::uint32_t source, Findings& findings) {
+std::optional<Yaml> YamlTree::load(std::string_view text, std::uint32_t source, Findings& findings, Yaml* header) {
   const Mark whole_file{source, 0, 0};
   const auto refuse = [&](const Refusal& refusal) {
     findings.error(refusal.mark, refusal.message, refusal.hint, refusal.others);
@@ -501,7 +514,7 @@ std::optional<Yaml> YamlTree::load(std::string_view text, std::uint32_t source, 
   nodes_.reserve(nodes_.size() + text.size() / 24);
   edges_.reserve(edges_.size() + text.size() / 24);
   ViewBuffer buffer(text, source);
-  TreeBuilder builder(*this, buffer, text, source, findings);
+  TreeBuilder builder(*this, buffer, text, source, header != nullptr, findings);
   std::istream stream(&buffer);
   try {
     YAML::Parser parser(stream);
@@ -520,6 +533,9 @@ std::optional<Yaml> YamlTree::load(std::string_view text, std::uint32_t source, 
   if (!builder.root() || nodes_[*builder.root()].kind == Kind::null) {
     return refuse(
         {whole_file, "the file is empty", "a pipeline needs at least one job: `build: { script: make }`", {}});
+  }
+  if (builder.header()) {
+    *header = Yaml(*this, *builder.header());
   }
   return Yaml(*this, *builder.root());
 }

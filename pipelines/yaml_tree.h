@@ -21,17 +21,23 @@ namespace pipelines {
 
 struct Limits {
   static constexpr std::size_t text_bytes = 10 * 1024 * 1024;
+  // Of all files of one pipeline together (`include`).
+  static constexpr std::size_t all_text_bytes = 32 * 1024 * 1024;
   // GitLab's depth limit. Every walk of the tree recurses at most this deep, through aliases as well.
   static constexpr unsigned depth = 100;
-  // What the document weighs when every alias is written out: a node counts 32, a scalar its bytes besides. An honest
+  // What the documents weigh when every alias is written out: a node counts 32, a scalar its bytes besides. An honest
   // file of 20,000 jobs weighs about 30 million; an alias bomb is stopped here, before anybody walks it.
   static constexpr std::uint64_t weight = 64 * 1024 * 1024;
-  // Entries that `<<` copies into mappings, and `extends` into jobs.
+  // Entries that `<<` copies into mappings, `extends` into jobs, `include`, inputs and `!reference` into the rest.
   static constexpr std::uint64_t merged_entries = 4 * 1000 * 1000;
 };
 
 using NodeIndex = std::uint32_t;
-enum class Kind : std::uint8_t { null, scalar, sequence, mapping };
+// A reference is GitLab's `!reference [job, key, …]`: a list of names that stands for what is found there
+// (reference.h). No reader takes one for a list.
+enum class Kind : std::uint8_t { null, scalar, sequence, mapping, reference };
+
+inline bool is_container(Kind kind) { return kind >= Kind::sequence; }
 
 class YamlTree;
 
@@ -48,6 +54,7 @@ class Yaml {
   bool is_scalar() const { return kind() == Kind::scalar; }
   bool is_sequence() const { return kind() == Kind::sequence; }
   bool is_mapping() const { return kind() == Kind::mapping; }
+  bool is_reference() const { return kind() == Kind::reference; }
   Mark mark() const;
 
   // Scalars: the text without its quotes (null: empty), and what YAML 1.1 takes it for.
@@ -58,7 +65,10 @@ class Yaml {
   // (block scalars, escapes, folded lines).
   Mark mark_at(std::size_t offset) const;
 
-  // Sequences: items. Mappings: entries in the file's order, merge keys applied, of duplicate keys the last.
+  bool is_plain() const;  // not quoted, no tag: YAML 1.1 decides the type
+
+  // Sequences and references: items. Mappings: entries in the file's order, merge keys applied, of duplicate keys the
+  // last.
   std::size_t size() const;
   Yaml item(std::size_t) const;
   Yaml key(std::size_t) const;
@@ -68,6 +78,8 @@ class Yaml {
 
   // The node's share of Limits::weight, aliases written out.
   std::uint64_t weight() const;
+  // 1 + the deepest child's height; a scalar has none.
+  unsigned height() const;
 
  private:
   const YamlTree* tree_ = nullptr;
@@ -89,11 +101,21 @@ class YamlTree {
 
   // Reads one text, which must outlive the tree; its marks get `source`. May be called for several texts.
   // Absent after exactly one error; duplicate keys are warnings. An empty document is an error here as well.
-  std::optional<Yaml> load(std::string_view text, std::uint32_t source, Findings&);
+  //
+  // With `header`, the text may be two documents, of which the first has the keyword `spec`: that one is put there,
+  // and the second returned.
+  std::optional<Yaml> load(std::string_view text, std::uint32_t source, Findings&, Yaml* header = nullptr);
 
-  // A new mapping that shares the entries' nodes (`extends` makes these). Absent when Limits::merged_entries is used
-  // up.
+  // New nodes that share the entries' or items' nodes (`extends` makes these). Absent when Limits::merged_entries is
+  // used up or Limits::depth exceeded. The weight may be beyond Limits::weight: who makes trees for others to walk
+  // looks.
   std::optional<Yaml> make_mapping(Mark, std::span<const Entry>);
+  std::optional<Yaml> make_sequence(Mark, std::span<const NodeIndex>, Kind = Kind::sequence);  // or a reference
+  // A scalar; `plain`: YAML 1.1 decides its type. The text is copied.
+  Yaml make_scalar(Mark, std::string_view text, bool plain);
+
+  bool has_references() const { return has_references_; }  // any node is a reference
+  std::size_t size() const { return nodes_.size(); }       // nodes; an index is below it
 
  private:
   friend class Yaml;
@@ -120,6 +142,17 @@ class YamlTree {
   static constexpr std::uint8_t plain = 1;     // not quoted, no tag: YAML 1.1 decides the type
   static constexpr std::uint8_t in_place = 2;  // stands in the source as it is, on the node's own line
 
+  // A node under construction, whose children stand in edges_ from `first` on.
+  struct Made {
+    Node node;
+    std::uint32_t first = 0;
+    std::uint64_t weight = node_weight;
+    unsigned height = 0;
+  };
+  Made begin(Mark, Kind, std::size_t size) const;
+  void add_child(Made&, NodeIndex);
+  std::optional<Yaml> finish(Made&);
+
   const char* keep(std::string_view text);  // copies into the arena
   std::uint64_t weight_of(NodeIndex) const;
   unsigned height_of(NodeIndex) const;
@@ -129,6 +162,8 @@ class YamlTree {
   std::vector<std::string_view> texts_;  // by source
   std::vector<std::string> blocks_;      // the arena for scalars that had to be copied
   std::uint64_t merged_entries_ = 0;
+  std::uint64_t written_ = 0;  // the weight of what the texts themselves hold
+  bool has_references_ = false;
 };
 
 }  // namespace pipelines

@@ -476,7 +476,7 @@ TEST(Cascade, WrongStagesAreNotAlsoUndefined) {
 
 TEST(Cascade, WithAnIncludeNothingIsUndefined) {
   EXPECT_EQ(messages("include: a.yml\njob: {script: x, stage: s, needs: [n], extends: .e, dependencies: [d]}\n"),
-            "error: `include` is not supported yet\n");
+            "error: `include` needs a project to look in, and there is none here\n");
 }
 
 TEST(Cascade, AJobThatIsNoMappingIsDefinedAllTheSame) {

@@ -41,6 +41,7 @@ class Loaded {
         return "~";
       case Kind::scalar:
         return std::string(yaml.text());
+      case Kind::reference:
       case Kind::sequence:
         for (std::size_t i = 0; i < yaml.size(); ++i) {
           out += (i > 0 ? ", " : "") + write(yaml.item(i));
@@ -255,7 +256,7 @@ TEST(YamlTree, ClosedQuotesAtTheEndAreFine) {
 TEST(Refusals, Documents) {
   refuses({Refused{"a: 1\n---\nb: 2\n", "2:1: a second YAML document begins here"},
            Refused{"a: 1\n---\n---\n", "2:1: a second YAML document begins here"},
-           Refused{"spec:\n  inputs:\n---\nb: 2\n", "1:1: `spec` is not supported yet"}});
+           Refused{"spec:\n  inputs:\n---\nb: 2\n", "3:1: a second YAML document begins here"}});
 }
 
 TEST(YamlTree, OneDocumentMayHaveItsMarks) {
@@ -270,7 +271,7 @@ TEST(Refusals, Anchors) {
            Refused{"<<: x\n", "1:5: `<<` can only merge mappings"},
            Refused{"<<:\n", "1:1: `<<` can only merge mappings"},
            Refused{"a: !custom b\n", "1:4: unknown tag `!custom`"},
-           Refused{"a: !reference [b]\n", "1:4: `!reference` is not supported yet"}});
+           Refused{"a: !reference b\n", "1:4: `!reference` must stand before a list of names"}});
 }
 
 TEST(Refusals, Keys) {

@@ -1,0 +1,18 @@
+// A tree as text again: for `runner preview`, and for what a run remembers of a pipeline that was made of several
+// files. Read again, it is the same pipeline: every scalar keeps its type. Aliases are written out.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string>
+
+#include "pipelines/yaml_tree.h"
+
+namespace pipelines {
+
+// Absent when the text would be larger than `most` bytes. References are written as `!reference [a, b]`.
+std::optional<std::string> emit_yaml(Yaml root, std::size_t most = Limits::text_bytes);
+// Numbers as JSON has them; a tree with references cannot be JSON: they become lists.
+std::optional<std::string> emit_json(Yaml root, std::size_t most = Limits::text_bytes);
+
+}  // namespace pipelines
