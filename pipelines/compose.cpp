@@ -298,18 +298,26 @@ Composer::File* Composer::fetch(const Entry& entry, const Level& level) {
            fmt::format("at most {} are read", most_includes));
     return nullptr;
   }
-  File*& known = by_identity_[identity + '|' + entry.request.integrity];
+  const std::string request = identity + '|' + entry.request.integrity;
+  File*& known = by_identity_[request];
   if (known != nullptr) {
     return known;
   }
-  auto answer = context_.includes->read(entry.request, level.origin);
-  if (const auto* fault = std::get_if<IncludeFault>(&answer)) {
-    refuse(entry.item, level, fault->message, fault->hint);
+  auto faulty = faults_.find(request);
+  std::variant<IncludedFile, IncludeFault> answer;
+  if (faulty == faults_.end()) {
+    answer = context_.includes->read(entry.request, level.origin);
+    if (auto* fault = std::get_if<IncludeFault>(&answer)) {
+      faulty = faults_.emplace(request, std::move(*fault)).first;
+    }
+  }
+  if (faulty != faults_.end()) {
+    refuse(entry.item, level, faulty->second.message, faulty->second.hint);
     return nullptr;
   }
   auto& read = std::get<IncludedFile>(answer);
   if (!read.warning.empty()) {
-    findings_.warning(entry.item.mark(), read.warning);
+    findings_.warning(entry.item.mark(), masked(read.warning));
   }
   text_bytes_ += read.text.size();
   if (text_bytes_ > Limits::all_text_bytes) {
@@ -318,7 +326,7 @@ Composer::File* Composer::fetch(const Entry& entry, const Level& level) {
            fmt::format("at most {} MB are read", Limits::all_text_bytes / (1024 * 1024)));
     return nullptr;
   }
-  known = &add_file(std::move(read.name), read.text, read.origin);
+  known = &add_file(masked(std::move(read.name)), read.text, read.origin);
   known->component = std::move(read.component);
   return known;
 }
@@ -347,7 +355,7 @@ bool Composer::refuse(Yaml at, const Level& level, std::string message, std::str
   if (level.above != nullptr) {
     message += fmt::format(" ({})", level.chain());
   }
-  findings_.error(at.mark(), std::move(message), std::move(hint));
+  findings_.error(at.mark(), masked(std::move(message)), masked(std::move(hint)));
   incomplete_ = true;
   return false;
 }
@@ -556,6 +564,20 @@ const VariableSet& Composer::expanded() {
     expanded_ = variables().expanded();
   }
   return *expanded_;
+}
+
+std::string Composer::masked(std::string text) {
+  if (!expanded_) {
+    return text;  // nothing was put in yet
+  }
+  for (const auto& [name, entry] : expanded_->entries()) {
+    std::size_t at = entry.masked && !entry.value.empty() ? text.find(entry.value) : std::string::npos;
+    while (at != std::string::npos) {
+      text.replace(at, entry.value.size(), "[MASKED]");
+      at = text.find(entry.value, at + 8);
+    }
+  }
+  return text;
 }
 
 std::string Composer::expand(std::string_view text) {

@@ -73,12 +73,15 @@ class Composer {
   const VariableSet& variables();
   const VariableSet& expanded();
   std::string expand(std::string_view text);
+  // Without the values of masked variables, which an address may hold.
+  std::string masked(std::string text);
 
   YamlTree& tree_;
   Findings& findings_;
   const Context& context_;
   std::deque<File> files_;  // by source
   std::map<std::string, File*> by_identity_;
+  std::map<std::string, IncludeFault> faults_;  // nothing is asked for twice
   std::optional<VariableSet> variables_, expanded_;
   std::map<Origin, std::unique_ptr<std::pair<Facts, std::optional<RuleMatcher>>>> matchers_;
   std::size_t included_ = 0;

@@ -296,7 +296,8 @@ std::optional<Yaml> Inputs::conditional_default(Reader& reader, Definition& defi
     if (condition && !condition.is_null() && !rule_matches(reader, condition)) {
       continue;
     }
-    definition.options = rule.find("options");
+    const Yaml options = rule.find("options");
+    definition.options = options && options.is_sequence() ? options : Yaml();
     if (const Yaml value = rule.find("default")) {
       return value;
     }

@@ -165,6 +165,19 @@ TEST_F(Include, PathsThatAreRefused) {
   EXPECT_TRUE(std::ranges::none_of(fake.includes.asked, [](const IncludeRequest& r) { return r.location != "a.yml"; }));
 }
 
+TEST_F(Include, SecretsInAddressesAreMasked) {
+  fake.variables.set("TOKEN", "hidden-value", Precedence::pipeline, false, true);
+  fake.includes.elsewhere = {{"https://example.com/a.yml?t=hidden-value", "j: {scirpt: x}\n"}};
+  EXPECT_EQ(fake.said("include: 'https://example.com/a.yml?t=$TOKEN'\n"),
+            "https://example.com/a.yml?t=[MASKED]:1:5: unknown keyword \"scirpt\" in job \"j\" | "
+            "did you mean \"script\"?\n");
+  EXPECT_EQ(fake.said("include: ['$TOKEN.yml', $TOKEN.yml]\nj: {script: x}\n"),
+            "pipeline.yml:1:11: there is no [MASKED].yml in the project\n"
+            "pipeline.yml:1:25: there is no [MASKED].yml in the project\n");
+  EXPECT_EQ(std::ranges::count(fake.includes.asked, "hidden-value.yml", &IncludeRequest::location), 1)
+      << "what is not there is asked for once";
+}
+
 TEST_F(Include, CirclesAreNamedInFull) {
   fake.includes.files = {
       {"a.yml", "include: b.yml\n"}, {"b.yml", "include: a.yml\n"}, {"self.yml", "include: self.yml\n"}};
