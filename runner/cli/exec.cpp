@@ -267,6 +267,7 @@ int exec(const CommandLine& line, ExecOptions options) {
   PlanOptions plan_options = options.plan.options(words);
   plan_options.masked = masked_values(options);
   plan_options.state = fs::absolute(config.database.value);
+  plan_options.includes = include_settings(config);
   std::string text = read_pipeline_text(words.file);
   const auto loaded = load(std::move(words.file), std::move(text), plan_options);
   if (print_diagnostics(loaded->parsed.diagnostics, loaded->parsed.sources)) return exit_code::usage;

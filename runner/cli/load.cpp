@@ -140,54 +140,147 @@ pipelines::Trigger trigger_of(const PlanInputs& inputs, const std::vector<NamedV
 
 }  // namespace
 
-std::unique_ptr<Loaded> load(PipelineFile file, std::string text, const PlanOptions& options) {
-  auto loaded = std::make_unique<Loaded>();
-  loaded->file = std::move(file);
-  loaded->text = std::move(text);
-  loaded->parsed = pipelines::parse(loaded->text, loaded->file.name);
-  if (pipelines::has_errors(loaded->parsed.diagnostics)) return loaded;
-  if (pipeline_source(options.event).empty()) {
+namespace {
+
+// The one way from a file to a pipeline and on to a plan. Git is asked when an answer is first needed: a file that
+// includes nothing is read without.
+class Loading {
+ public:
+  Loading(PipelineFile file, std::string text, const PlanOptions& options)
+      : options_(options), loaded_(std::make_unique<Loaded>()) {
+    loaded_->file = std::move(file);
+    loaded_->text = std::move(text);
+    PlanInputs& inputs = loaded_->inputs;
+    inputs.variables = options.variables;
+    for (const auto& secret : options.masked) inputs.secret_names.push_back(secret.name);
+    inputs.jobs = options.jobs;
+    inputs.with_needs = options.with_needs;
+    IncludeSettings settings = options.includes;
+    settings.project = loaded_->file.project;
+    settings.revision = options.revision;
+    settings.except = options.state;
+    settings.project_path = [this] {
+      ask_git();
+      return loaded_->git.project_path;
+    };
+    includes_ = make_includes(std::move(settings));
+  }
+
+  void read() { take(pipelines::parse(loaded_->text, loaded_->file.name, context())); }
+
+  std::string show(pipelines::PreviewForm form) {
+    pipelines::Preview preview = pipelines::preview(loaded_->text, loaded_->file.name, context(), form);
+    take(std::move(preview.parsed));
+    return std::move(preview.text);
+  }
+
+  bool good() const { return !pipelines::has_errors(loaded_->parsed.diagnostics); }
+
+  void plan() {
+    refuse_unknown_event();
+    refuse_unknown_jobs(*loaded_, options_.jobs);
+    ask_git();
+    loaded_->plan =
+        pipelines::make_plan(loaded_->parsed.pipeline, trigger_of(loaded_->inputs, options_.masked), facts());
+  }
+
+  std::unique_ptr<Loaded> finish() { return std::move(loaded_); }
+
+ private:
+  pipelines::Context context() {
+    pipelines::Context context;
+    context.includes = includes_.get();
+    context.variables = [this] {
+      refuse_unknown_event();
+      ask_git();
+      return trigger_of(loaded_->inputs, options_.masked).variables;
+    };
+    context.facts = facts();
+    context.path = path_in_project();
+    for (const auto& [name, value] : options_.inputs) context.inputs.emplace_back(name, value);
+    return context;
+  }
+
+  void take(pipelines::Parsed parsed) {
+    loaded_->parsed = std::move(parsed);
+    if (!loaded_->parsed.composed.empty()) loaded_->text = loaded_->parsed.composed;
+  }
+
+  void refuse_unknown_event() const {
+    if (!pipeline_source(options_.event).empty()) return;
     throw UsageError(fmt::format(
         "--event {}: unknown event\nhint: push, merge_request, tag, schedule, web, api, trigger or parent_pipeline",
-        options.event));
+        options_.event));
   }
 
-  refuse_unknown_jobs(*loaded, options.jobs);
-
-  const fs::path& project = loaded->file.project;
-  loaded->git = read_git(project, {options.revision, false});
-  RunFacts facts;
-  facts.event = options.event;
-  facts.branch = options.branch;
-  facts.tag = options.tag;
-  facts.target_branch = options.target_branch;
-  facts.created_at = now_text().substr(0, 19) + "Z";  // to the second, as GitLab's
-  const fs::path relative = fs::weakly_canonical(loaded->file.path).lexically_relative(project);
-  facts.config_path = !relative.empty() && *relative.begin() != ".." ? relative.string() : loaded->file.path.string();
-
-  PlanInputs& inputs = loaded->inputs;
-  for (auto& [name, value] : predefined_variables(loaded->git, facts)) {
-    inputs.predefined.push_back({std::move(name), std::move(value)});
+  // Relative where it is in the project.
+  std::string path_in_project() const {
+    const PipelineFile& file = loaded_->file;
+    std::error_code unreadable;
+    const fs::path relative = fs::weakly_canonical(file.path, unreadable).lexically_relative(file.project);
+    return !unreadable && !relative.empty() && *relative.begin() != ".." ? relative.string() : file.path.string();
   }
-  inputs.variables = options.variables;
-  for (const auto& secret : options.masked) inputs.secret_names.push_back(secret.name);
-  inputs.jobs = options.jobs;
-  inputs.with_needs = options.with_needs;
 
-  pipelines::Facts outside;
-  outside.changed_paths = [&](std::string_view compare_to) {
-    const std::string base(compare_to.empty() ? std::string_view(options.since) : compare_to);
-    const auto [answer, asked_first] = inputs.changed.try_emplace(std::string(compare_to));
-    if (asked_first) answer->second = changed_paths(project, base, options.revision);
-    return answer->second;
-  };
-  outside.source_paths = [&] {
-    inputs.source_paths =
-        options.revision.empty() ? source_list(project, options.state).paths : commit_paths(project, options.revision);
-    return *inputs.source_paths;
-  };
-  loaded->plan = pipelines::make_plan(loaded->parsed.pipeline, trigger_of(inputs, options.masked), outside);
-  return loaded;
+  void ask_git() {
+    if (std::exchange(asked_git_, true)) return;
+    loaded_->git = read_git(loaded_->file.project, {options_.revision, false});
+    RunFacts facts;
+    facts.event = options_.event;
+    facts.branch = options_.branch;
+    facts.tag = options_.tag;
+    facts.target_branch = options_.target_branch;
+    facts.created_at = now_text().substr(0, 19) + "Z";  // to the second, as GitLab's
+    facts.config_path = path_in_project();
+    for (auto& [name, value] : predefined_variables(loaded_->git, facts)) {
+      loaded_->inputs.predefined.push_back({std::move(name), std::move(value)});
+    }
+  }
+
+  // What rules ask of the project; the answers are remembered for `resume`.
+  pipelines::Facts facts() {
+    pipelines::Facts outside;
+    outside.changed_paths = [this](std::string_view compare_to) {
+      const std::string base(compare_to.empty() ? std::string_view(options_.since) : compare_to);
+      const auto [answer, asked_first] = loaded_->inputs.changed.try_emplace(std::string(compare_to));
+      if (asked_first) answer->second = changed_paths(loaded_->file.project, base, options_.revision);
+      return answer->second;
+    };
+    outside.source_paths = [this] {
+      auto& paths = loaded_->inputs.source_paths;
+      if (!paths) {
+        paths = options_.revision.empty() ? source_list(loaded_->file.project, options_.state).paths
+                                          : commit_paths(loaded_->file.project, options_.revision);
+      }
+      return *paths;
+    };
+    return outside;
+  }
+
+  const PlanOptions& options_;
+  std::unique_ptr<Loaded> loaded_;
+  std::unique_ptr<pipelines::Includes> includes_;
+  bool asked_git_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Loaded> load(PipelineFile file, std::string text, const PlanOptions& options) {
+  Loading loading(std::move(file), std::move(text), options);
+  loading.read();
+  if (loading.good()) loading.plan();
+  return loading.finish();
+}
+
+std::unique_ptr<Loaded> load_only(PipelineFile file, std::string text, const PlanOptions& options) {
+  Loading loading(std::move(file), std::move(text), options);
+  loading.read();
+  return loading.finish();
+}
+
+Shown load_preview(PipelineFile file, std::string text, const PlanOptions& options, pipelines::PreviewForm form) {
+  Loading loading(std::move(file), std::move(text), options);
+  std::string shown = loading.show(form);
+  return {loading.finish(), std::move(shown)};
 }
 
 std::unique_ptr<Loaded> load_again(PipelineFile file, std::string text, PlanInputs inputs,

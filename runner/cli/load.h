@@ -15,6 +15,7 @@
 #include "pipelines/plan.h"
 #include "pipelines/variables.h"
 #include "runner/hosts/git.h"
+#include "runner/hosts/include_files.h"
 
 namespace runner {
 
@@ -54,6 +55,8 @@ struct PlanOptions {
   std::string branch, tag, target_branch, since, revision;  // revision: --ref
   std::vector<NamedValue> variables;                        // --variable
   std::vector<NamedValue> masked;                           // --secret and --env-file
+  std::vector<NamedValue> inputs;                           // --input
+  IncludeSettings includes;                                 // what the configuration says of them
   std::vector<std::string> jobs;
   bool with_needs = false;
   std::filesystem::path state;  // the database: never among the sources
@@ -73,6 +76,7 @@ struct PlanInputs {
 
 struct Loaded {
   PipelineFile file;
+  // To be recorded: the file's own, or, where it includes others or has inputs, the one text made of them all.
   std::string text;
   pipelines::Parsed parsed;
   GitFacts git;
@@ -83,6 +87,14 @@ struct Loaded {
 // Parses, asks git, plans. Diagnostics are left in parsed and plan; with errors in parsed there is no plan. Throws
 // UsageError (an unknown event) and GitError.
 std::unique_ptr<Loaded> load(PipelineFile, std::string text, const PlanOptions&);
+// Only reads: for `lint`. There is no plan.
+std::unique_ptr<Loaded> load_only(PipelineFile, std::string text, const PlanOptions&);
+// Reads, and shows what was read: for `preview`.
+struct Shown {
+  std::unique_ptr<Loaded> loaded;
+  std::string text;  // empty where there are errors
+};
+Shown load_preview(PipelineFile, std::string text, const PlanOptions&, pipelines::PreviewForm);
 // The same from what was recorded; `masked` are the secrets, given again.
 std::unique_ptr<Loaded> load_again(PipelineFile, std::string text, PlanInputs, const std::vector<NamedValue>& masked);
 

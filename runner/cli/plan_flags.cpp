@@ -11,6 +11,9 @@ void PlanFlags::add_to(CLI::App& command) {
   command.add_option("--variable", variables, "a variable, stronger than the file's")
       ->type_name("K=V")
       ->allow_extra_args(false);
+  command.add_option("--input", inputs, "a value for one of the file's `spec:inputs`")
+      ->type_name("NAME=VALUE")
+      ->allow_extra_args(false);
   command.add_option("--project", project, "the folder that jobs see as their sources")->type_name("DIR");
   command.add_option("--branch", branch, "what the run is told its branch is");
   command.add_option("--tag", tag, "what the run is told its tag is");
@@ -30,6 +33,7 @@ PlanOptions PlanFlags::options(Words& found) const {
   options.since = since;
   options.revision = revision;
   for (const auto& text : variables) options.variables.push_back(parse_assignment(text, "--variable"));
+  for (const auto& text : inputs) options.inputs.push_back(parse_assignment(text, "--input"));
   options.jobs = std::move(found.jobs);
   options.with_needs = needs;
   return options;

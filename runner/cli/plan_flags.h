@@ -14,7 +14,7 @@ namespace runner {
 
 struct PlanFlags {
   std::vector<std::string> words;  // [FILE] [JOB…]
-  std::vector<std::string> variables;
+  std::vector<std::string> variables, inputs;
   std::string project, branch, tag, event = "push", target_branch, since, revision;
   bool needs = false;
 

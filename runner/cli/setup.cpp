@@ -22,6 +22,15 @@ std::unique_ptr<Store> open_store(const Config& config, bool read_only) {
   return std::make_unique<Store>(std::move(options));
 }
 
+IncludeSettings include_settings(const Config& config) {
+  IncludeSettings settings;
+  settings.projects = config.include.projects.value;
+  settings.templates = config.include.templates.value;
+  settings.allowed_hosts = config.include.allowed_hosts.value;
+  settings.cache = config.database.value.parent_path() / "includes";
+  return settings;
+}
+
 std::string now_text() {
   const auto now = std::chrono::system_clock::now();
   const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count() % 1000;

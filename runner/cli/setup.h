@@ -6,6 +6,7 @@
 
 #include "runner/cli/commands.h"
 #include "runner/config/config.h"
+#include "runner/hosts/include_files.h"
 #include "runner/store/store.h"
 
 namespace runner {
@@ -14,6 +15,8 @@ namespace runner {
 Config configuration(const CommandLine&);
 // The store the configuration names. Throws StoreError.
 std::unique_ptr<Store> open_store(const Config&, bool read_only = false);
+// What the configuration says of `include`.
+IncludeSettings include_settings(const Config&);
 std::string now_text();  // ISO 8601, UTC, milliseconds
 
 }  // namespace runner

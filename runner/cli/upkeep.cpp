@@ -35,13 +35,15 @@ int doctor(const CommandLine& line, const DoctorOptions& options) {
 }
 
 // The names of a file's jobs, one a line, for completion: silent when there is no usable file.
-int job_names(const std::vector<std::string>& words) {
+int job_names(const CommandLine& line, const std::vector<std::string>& words) {
   try {
-    const Words found = find_pipeline(words, {});
-    const std::string text = read_pipeline_text(found.file);
-    const pipelines::Parsed parsed = pipelines::parse(text, found.file.name);
-    for (const auto& job : parsed.pipeline.jobs) std::cout << job.name << '\n';
-  } catch (const UsageError&) {
+    Words found = find_pipeline(words, {});
+    std::string text = read_pipeline_text(found.file);
+    PlanOptions options;
+    options.includes = include_settings(configuration(line));
+    const auto loaded = load_only(std::move(found.file), std::move(text), options);
+    for (const auto& job : loaded->parsed.pipeline.jobs) std::cout << job.name << '\n';
+  } catch (const std::runtime_error&) {
     return exit_code::usage;
   }
   return exit_code::passed;

@@ -258,6 +258,9 @@ void for_each_key(AnyConfig& c, const Each& each) {
   each("docker", "workspace", "RUNNER_WORKSPACE", c.docker.workspace);
   each("shell", "environment", "RUNNER_SHELL_ENVIRONMENT", c.shell.environment);
   each("resource_groups", "process_mode", "RUNNER_PROCESS_MODE", c.process_modes);
+  each("include", "allowed_hosts", "RUNNER_INCLUDE_ALLOWED_HOSTS", c.include.allowed_hosts);
+  each("include", "templates", "RUNNER_INCLUDE_TEMPLATES", c.include.templates);
+  each("include", "projects", "RUNNER_INCLUDE_PROJECTS", c.include.projects);
   each("logs", "limit", "RUNNER_LOG_LIMIT", c.log_limit);
 }
 

@@ -64,6 +64,12 @@ struct Config {
   // Group = unordered, oldest_first, newest_first or newest_ready_first (GitLab sets it by its API).
   Setting<executors::Environment> process_modes;
 
+  struct Include {
+    Setting<std::vector<std::string>> allowed_hosts;  // HOST or HOST:PORT that `remote` may ask whatever its address is
+    Setting<std::filesystem::path> templates;         // a directory; empty: `template` has none
+    Setting<executors::Environment> projects;         // "group/project" to its clone
+  } include;
+
   Setting<std::uint64_t> log_limit{100'000'000};  // [logs] limit: bytes kept of one job's log
 
   // The settings that make.h wants. `state` is the directory all job directories are below.
