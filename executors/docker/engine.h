@@ -95,7 +95,7 @@ class Engine {
   // `auth`: the X-Registry-Auth document (JSON) or empty. Reports errors inside the 200 stream. A stop request breaks
   // the pull off within a second. Throws with reason image_pull_failure.
   void pull(const std::string& reference, const std::string& platform, const std::string& auth,
-            const std::function<void(const PullProgress&)>&, std::stop_token);
+            const std::function<void(const PullProgress&)>&, const std::stop_token&);
 
   // `body`: the JSON of POST /containers/create. A name that is taken throws status 409.
   std::string create_container(const std::string& name, const std::string& body, const std::string& platform = {});
@@ -139,7 +139,8 @@ class Engine {
   // `connected` once the engine streams. Returns when told to stop, or when nothing came for `quiet` (0: for ever);
   // a stream that ends otherwise throws EngineError(0).
   void events(const std::string& label_filter, std::int64_t since_nano, const std::function<void(const Event&)>&,
-              std::stop_token, const std::function<void()>& connected = {}, std::chrono::milliseconds quiet = {});
+              const std::stop_token&, const std::function<void()>& connected = {},
+              std::chrono::milliseconds quiet = {});
 
  private:
   struct Impl;

@@ -103,7 +103,7 @@ void pull_once(const Ask& ask, const std::string& reference, const std::string& 
 }  // namespace
 
 void Engine::pull(const std::string& reference, const std::string& platform, const std::string& auth,
-                  const std::function<void(const PullProgress&)>& progress, std::stop_token stop) {
+                  const std::function<void(const PullProgress&)>& progress, const std::stop_token& stop) {
   const std::string target = pull_target(reference, platform);
   const Ask ask = [this](const HttpCall& call) { return impl_->ask(call); };
   constexpr std::array pauses{500ms, 2000ms};  // a registry's hiccup; longer trouble is for the job's own `retry`

@@ -124,7 +124,7 @@ void Engine::get_archive(const std::string& id, const std::string& path, const B
 // ---- events
 
 void Engine::events(const std::string& label_filter, std::int64_t since_nano,
-                    const std::function<void(const Event&)>& on_event, std::stop_token stop,
+                    const std::function<void(const Event&)>& on_event, const std::stop_token& stop,
                     const std::function<void()>& connected, std::chrono::milliseconds quiet) {
   Lines lines([&](std::string_view line) {
     const json message = parse_json(line);

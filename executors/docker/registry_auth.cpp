@@ -2,7 +2,6 @@
 #include <fcntl.h>
 #include <fmt/core.h>
 #include <poll.h>
-#include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -11,6 +10,7 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
@@ -244,7 +244,7 @@ std::string config_file(const std::string& directory) {
 std::string registry_of(const std::string& image_reference) {
   const auto slash = image_reference.find('/');
   if (slash == std::string::npos) return "docker.io";
-  const std::string first = image_reference.substr(0, slash);
+  std::string first = image_reference.substr(0, slash);
   const bool host = first.find_first_of(".:") != std::string::npos || first == "localhost" ||
                     std::any_of(first.begin(), first.end(), [](char c) { return c >= 'A' && c <= 'Z'; });
   if (!host || first == "index.docker.io") return "docker.io";

@@ -102,6 +102,7 @@ Services Services::start(Engine& engine, Deaths& deaths, Images& images, const D
   services.engine_ = &engine;
   const std::vector<ServiceSpec> wanted = with_names_of_their_own(spec.services, notices);
   std::vector<ImageInfo> infos;
+  infos.reserve(wanted.size());
   for (const ServiceSpec& service : wanted)
     infos.push_back(
         images.get(service.image, spec.platform, service.pull_policy, "service " + service.image, notices, stop));

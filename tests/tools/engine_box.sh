@@ -10,6 +10,7 @@ group=/$(basename "$dir")
 mkdir -p "$dir"
 
 # A process of this process group: whoever kills the group kills the box.
+# shellcheck disable=SC2016  # expanded by that shell
 unshare --net --uts --mount --propagation slave --pid --fork --kill-child=SIGKILL --mount-proc sh -c '
   while :; do
     rm -f "$1/d.pid" "$1/exec/docker.pid"
