@@ -42,6 +42,8 @@ std::string hint_for(std::string_view message) {
   if (says("no space left on device")) return "free some of the engine's disk: docker system df shows it";
   if (says("non-overlapping IPv4 address pool")) return "the engine is out of network addresses: docker network prune";
   if (says("too many open files")) return "raise the engine's limit of open files (ulimit -n of dockerd)";
+  if (says("HTTP request to an HTTPS server"))
+    return "the engine wants TLS: set DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH";
   if (says("is too old")) return "update the Docker engine or this runner";
   return {};
 }
