@@ -158,7 +158,8 @@ bool DockerExecutor::start_once(Sandbox& box, const Attachment& attachment, bool
     shared_.engine.start(box.container.id());
   } catch (const EngineError& error) {
     const bool lease_died = box.lease.held() && shared_.deaths.poll(box.lease.container());
-    const bool overlay_to_blame = overlay && error.status >= 500 && overlay_ == Overlay::untried &&
+    // Another job may have found out meanwhile that it is refused.
+    const bool overlay_to_blame = overlay && error.status >= 500 && overlay_ != Overlay::works &&
                                   box.workspace->mount().kind == ProjectMount::Kind::overlay &&
                                   shared_.settings.workspace == WorkspaceKind::automatic;
     if (!lease_died && !overlay_to_blame) throw;

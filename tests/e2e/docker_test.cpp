@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -200,6 +201,91 @@ TEST_P(Workspace, CancelsAndTimesOut) {
   EXPECT_EQ(cancelled.code, 130) << cancelled;
   EXPECT_EQ(cancelled.outcome("slow"), "cancelled");
   EXPECT_THAT(cancelled.log("slow"), HasSubstr("after canceled"));
+}
+
+// A directory that is an overlay itself: the kernel takes no overlay's upper layer there.
+class OverlaidDirectory {
+ public:
+  OverlaidDirectory() {
+    std::string name = (std::filesystem::temp_directory_path() / "re2e-overlay-XXXXXX").string();
+    if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("mkdtemp");
+    base_ = name;
+    for (const char* below : {"lower", "upper", "work", "merged"}) std::filesystem::create_directory(base_ / below);
+    const std::string options = "lowerdir=" + name + "/lower,upperdir=" + name + "/upper,workdir=" + name + "/work";
+    mounted_ = mount("overlay", path().c_str(), "overlay", 0, options.c_str()) == 0;
+  }
+  ~OverlaidDirectory() {
+    if (mounted_) umount2(path().c_str(), MNT_DETACH);
+    std::error_code ignored;
+    std::filesystem::remove_all(base_, ignored);
+  }
+  OverlaidDirectory(const OverlaidDirectory&) = delete;
+  OverlaidDirectory& operator=(const OverlaidDirectory&) = delete;
+  bool mounted() const { return mounted_; }
+  std::filesystem::path path() const { return base_ / "merged"; }
+
+ private:
+  std::filesystem::path base_;
+  bool mounted_ = false;
+};
+
+TEST(WorkspaceFallsBack, ToACopyWhereNoOverlayCanBeMounted) {
+  const OverlaidDirectory state;
+  if (!state.mounted()) GTEST_SKIP() << "no overlay can be mounted here (that takes root)";
+  Project project;
+  project.use_database(state.path() / "runner.db").file("src/a.txt", "source\n").file("src/b.txt", "b\n");
+  project.pipeline(R"(
+default: {image: busybox}
+variables: {RUNNER_NETWORK: none}
+build:
+  stage: build
+  script: [cat src/a.txt, rm src/b.txt, mkdir out, echo made >out/made.txt, ln -s made.txt out/link]
+  artifacts: {paths: [out/]}
+test: {stage: test, script: [cat out/made.txt, cat out/link, ls src, echo changed >src/a.txt]}
+deploy: {stage: deploy, script: [cat src/a.txt, echo ready, sleep 3, exit 4]}
+)");
+  // It is so: an overlay that is asked for is refused, in the engine's words.
+  project.configuration("[docker]\nworkspace = \"overlay\"\n");
+  const Result refused = project.docker({"build"});
+  EXPECT_EQ(refused.code, 3) << refused;
+  EXPECT_EQ(refused.outcome("build"), "broken");
+  EXPECT_THAT(refused.message("build"), HasSubstr("mount overlay"));
+
+  project.configuration("");
+  auto run = project.start_docker();
+  ASSERT_TRUE(run->wait_for("\"text\":\"ready\""));
+  const std::vector<std::string> names = project.containers("--filter label=runner.job=deploy");
+  ASSERT_EQ(names.size(), 1U);
+  std::map<std::string, std::string> types;
+  const Json mounts = inspect(names[0])["Mounts"];
+  for (const Json& mounted : mounts) types[mounted["Destination"]] = mounted["Type"];
+  for (const auto& [where, type] : types) EXPECT_EQ(type, "bind") << where;
+  EXPECT_EQ(types.size(), 2U);  // the job's directory and the project
+  const Result result = read_result(run->wait());
+  EXPECT_EQ(result.code, 1) << result;
+  EXPECT_EQ(result.printed("build"), "source\n");
+  EXPECT_EQ(result.printed("test"), "made\nmade\na.txt\nb.txt\n");
+  EXPECT_EQ(result.printed("deploy"), "source\nready\n");
+  EXPECT_EQ(result.exit_code("deploy"), 4);
+  EXPECT_EQ(project.leftovers(), "");
+}
+
+// One is prepared while the other starts: it may be the first to find out.
+TEST(WorkspaceFallsBack, ForJobsThatStartAtTheSameTime) {
+  const OverlaidDirectory state;
+  if (!state.mounted()) GTEST_SKIP() << "no overlay can be mounted here (that takes root)";
+  Project project;
+  project.use_database(state.path() / "runner.db").file("source.txt", "source\n").pipeline(R"(
+default: {image: busybox}
+one: {stage: build, script: cat source.txt}
+two: {stage: test, script: cat source.txt}
+)");
+  for (int round = 0; round < 8; ++round) {
+    const Result result = project.docker();
+    ASSERT_EQ(result.code, 0) << result;
+    EXPECT_EQ(result.printed("one"), "source\n");
+    EXPECT_EQ(result.printed("two"), "source\n");
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(As, Workspace, testing::Values("overlay", "copy", "archive"),
