@@ -83,7 +83,7 @@ std::unique_ptr<Execution> DockerExecutor::prepare(const JobSpec& spec, Notices&
       start_here(*box, attach(*box), stop);
     }
     go_on(stop, "starting the container");
-    box->services.wait(shared_.deaths, notices, stop);
+    box->services.wait(shared_.deaths, shared_.images, notices, stop);
     go_on(stop, "waiting for services");
   } catch (...) {
     box.reset();  // here and now: after a throw nothing is left
@@ -158,7 +158,8 @@ bool DockerExecutor::start_once(Sandbox& box, const Attachment& attachment, bool
     shared_.engine.start(box.container.id());
   } catch (const EngineError& error) {
     const bool lease_died = box.lease.held() && shared_.deaths.poll(box.lease.container());
-    const bool overlay_to_blame = overlay && error.status >= 500 && overlay_ == Overlay::untried &&
+    // Another job may have found out meanwhile that it is refused.
+    const bool overlay_to_blame = overlay && error.status >= 500 && overlay_ != Overlay::works &&
                                   box.workspace->mount().kind == ProjectMount::Kind::overlay &&
                                   shared_.settings.workspace == WorkspaceKind::automatic;
     if (!lease_died && !overlay_to_blame) throw;

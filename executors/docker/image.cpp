@@ -135,8 +135,14 @@ void Images::require_shell(const ImageInfo& image, const std::string& reference,
   }
   if (!known) {
     const std::vector<std::string> places = shell_places(image);
-    known = std::any_of(places.begin(), places.end(),
-                        [&](const std::string& place) { return engine_.has_path(container, place + "/sh"); });
+    try {
+      known = std::any_of(places.begin(), places.end(),
+                          [&](const std::string& place) { return engine_.has_path(container, place + "/sh"); });
+    } catch (const EngineError& error) {
+      // It cannot mount the container. Here it does not say why; the start, which fails as well, does.
+      if (error.status >= 500) return;
+      throw;
+    }
     const std::scoped_lock lock(mutex_);
     has_shell_[image.id] = *known;
   }

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -200,6 +201,91 @@ TEST_P(Workspace, CancelsAndTimesOut) {
   EXPECT_EQ(cancelled.code, 130) << cancelled;
   EXPECT_EQ(cancelled.outcome("slow"), "cancelled");
   EXPECT_THAT(cancelled.log("slow"), HasSubstr("after canceled"));
+}
+
+// A directory that is an overlay itself: the kernel takes no overlay's upper layer there.
+class OverlaidDirectory {
+ public:
+  OverlaidDirectory() {
+    std::string name = (std::filesystem::temp_directory_path() / "re2e-overlay-XXXXXX").string();
+    if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("mkdtemp");
+    base_ = name;
+    for (const char* below : {"lower", "upper", "work", "merged"}) std::filesystem::create_directory(base_ / below);
+    const std::string options = "lowerdir=" + name + "/lower,upperdir=" + name + "/upper,workdir=" + name + "/work";
+    mounted_ = mount("overlay", path().c_str(), "overlay", 0, options.c_str()) == 0;
+  }
+  ~OverlaidDirectory() {
+    if (mounted_) umount2(path().c_str(), MNT_DETACH);
+    std::error_code ignored;
+    std::filesystem::remove_all(base_, ignored);
+  }
+  OverlaidDirectory(const OverlaidDirectory&) = delete;
+  OverlaidDirectory& operator=(const OverlaidDirectory&) = delete;
+  bool mounted() const { return mounted_; }
+  std::filesystem::path path() const { return base_ / "merged"; }
+
+ private:
+  std::filesystem::path base_;
+  bool mounted_ = false;
+};
+
+TEST(WorkspaceFallsBack, ToACopyWhereNoOverlayCanBeMounted) {
+  const OverlaidDirectory state;
+  if (!state.mounted()) GTEST_SKIP() << "no overlay can be mounted here (that takes root)";
+  Project project;
+  project.use_database(state.path() / "runner.db").file("src/a.txt", "source\n").file("src/b.txt", "b\n");
+  project.pipeline(R"(
+default: {image: busybox}
+variables: {RUNNER_NETWORK: none}
+build:
+  stage: build
+  script: [cat src/a.txt, rm src/b.txt, mkdir out, echo made >out/made.txt, ln -s made.txt out/link]
+  artifacts: {paths: [out/]}
+test: {stage: test, script: [cat out/made.txt, cat out/link, ls src, echo changed >src/a.txt]}
+deploy: {stage: deploy, script: [cat src/a.txt, echo ready, sleep 3, exit 4]}
+)");
+  // It is so: an overlay that is asked for is refused, in the engine's words.
+  project.configuration("[docker]\nworkspace = \"overlay\"\n");
+  const Result refused = project.docker({"build"});
+  EXPECT_EQ(refused.code, 3) << refused;
+  EXPECT_EQ(refused.outcome("build"), "broken");
+  EXPECT_THAT(refused.message("build"), HasSubstr("mount overlay"));
+
+  project.configuration("");
+  auto run = project.start_docker();
+  ASSERT_TRUE(run->wait_for("\"text\":\"ready\""));
+  const std::vector<std::string> names = project.containers("--filter label=runner.job=deploy");
+  ASSERT_EQ(names.size(), 1U);
+  std::map<std::string, std::string> types;
+  const Json mounts = inspect(names[0])["Mounts"];
+  for (const Json& mounted : mounts) types[mounted["Destination"]] = mounted["Type"];
+  for (const auto& [where, type] : types) EXPECT_EQ(type, "bind") << where;
+  EXPECT_EQ(types.size(), 2U);  // the job's directory and the project
+  const Result result = read_result(run->wait());
+  EXPECT_EQ(result.code, 1) << result;
+  EXPECT_EQ(result.printed("build"), "source\n");
+  EXPECT_EQ(result.printed("test"), "made\nmade\na.txt\nb.txt\n");
+  EXPECT_EQ(result.printed("deploy"), "source\nready\n");
+  EXPECT_EQ(result.exit_code("deploy"), 4);
+  EXPECT_EQ(project.leftovers(), "");
+}
+
+// One is prepared while the other starts: it may be the first to find out.
+TEST(WorkspaceFallsBack, ForJobsThatStartAtTheSameTime) {
+  const OverlaidDirectory state;
+  if (!state.mounted()) GTEST_SKIP() << "no overlay can be mounted here (that takes root)";
+  Project project;
+  project.use_database(state.path() / "runner.db").file("source.txt", "source\n").pipeline(R"(
+default: {image: busybox}
+one: {stage: build, script: cat source.txt}
+two: {stage: test, script: cat source.txt}
+)");
+  for (int round = 0; round < 8; ++round) {
+    const Result result = project.docker();
+    ASSERT_EQ(result.code, 0) << result;
+    EXPECT_EQ(result.printed("one"), "source\n");
+    EXPECT_EQ(result.printed("two"), "source\n");
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(As, Workspace, testing::Values("overlay", "copy", "archive"),
@@ -474,6 +560,68 @@ server.serve_forever()
   Process process_;
   std::string address_;
 };
+
+// Busybox as another machine would have it: the image says so, and its program is one that this machine cannot run.
+class ForeignImage {
+ public:
+  ForeignImage() {
+    const bool amd = sh("uname -m") == "x86_64\n";
+    foreign_ = amd ? "arm64" : "amd64";
+    host_ = amd ? "amd64" : sh("uname -m") == "aarch64\n" ? "arm64" : "";
+    emulated_ = std::filesystem::exists(std::string("/proc/sys/fs/binfmt_misc/qemu-") + (amd ? "aarch64" : "x86_64"));
+    // The machine's number in the ELF header: 183 is AArch64, 62 x86-64.
+    sh("set -e; d=$(mktemp -d); trap 'rm -rf $d' EXIT; cd $d; c=$(docker create busybox); docker cp $c:/bin/busybox "
+       "sh; docker rm $c; printf '\\" +
+       std::string(amd ? "267" : "76") +
+       "' | dd of=sh bs=1 seek=18 conv=notrunc 2>&1; printf 'FROM scratch\\nCOPY sh /bin/\\nENV PATH=/bin\\n"
+       "CMD [\"sh\"]\\n' >Dockerfile; DOCKER_BUILDKIT=0 docker build -q --platform linux/" +
+       foreign_ + " -t " + name + " . 2>&1");
+  }
+  ~ForeignImage() { run_program({"docker", "rmi", "-f", name}); }
+  bool usable() const { return !host_.empty() && !emulated_; }
+  std::string verdict() const { return "image is " + foreign_ + ", host is " + host_; }
+
+  const std::string name = "runner-test/foreign:" + std::to_string(getpid());
+
+ private:
+  std::string foreign_, host_;
+  bool emulated_ = false;
+};
+
+TEST(Images, OfAnotherArchitectureAreNamed) {
+  const ForeignImage image;
+  if (!image.usable()) GTEST_SKIP() << "this machine runs images of the other architecture, or has none known here";
+  for (const char* network : {"bridge", "none"}) {
+    for (const char* workspace : {"auto", "archive"}) {
+      Project project;
+      project.configuration(std::string("[docker]\nworkspace = \"") + workspace + "\"\nnetwork = \"" + network +
+                            "\"\n");
+      project.pipeline("default: {image: '" + image.name +
+                       "'}\none: {stage: build, script: echo one}\ntwo: {stage: test, script: echo two}\n");
+      const Result result = project.docker();
+      EXPECT_EQ(result.code, 3) << result;
+      EXPECT_EQ(result.outcome("one"), "broken");
+      EXPECT_EQ(result.reason("one"), "runner_system_failure");
+      EXPECT_THAT(result.message("one"), AllOf(HasSubstr(image.name), HasSubstr(image.verdict()),
+                                               HasSubstr("use an image for this machine"), HasSubstr("qemu")))
+          << workspace << ", network " << network;
+      EXPECT_EQ(result.outcome("two"), "skipped");
+      EXPECT_LT(result.seconds, 20);
+    }
+  }
+}
+
+TEST(Images, AServiceOfAnotherArchitectureIsWarnedOf) {
+  const ForeignImage image;
+  if (!image.usable()) GTEST_SKIP() << "this machine runs images of the other architecture, or has none known here";
+  Project project;
+  project.pipeline("test: {image: busybox, services: [{name: '" + image.name + "', alias: db}], script: echo ran}\n");
+  const Result result = project.docker();
+  EXPECT_EQ(result.code, 0) << result;
+  EXPECT_EQ(result.printed("test"), "ran\n");
+  EXPECT_THAT(result.warnings("test"),
+              Contains(AllOf(HasSubstr("service "), HasSubstr(image.name), HasSubstr(image.verdict()))));
+}
 
 TEST(Images, OfAPrivateRegistryByTheDockerConfigFile) {
   PrivateRegistry registry;
