@@ -258,6 +258,8 @@ void for_each_key(AnyConfig& c, const Each& each) {
   each("docker", "workspace", "RUNNER_WORKSPACE", c.docker.workspace);
   each("shell", "environment", "RUNNER_SHELL_ENVIRONMENT", c.shell.environment);
   each("resource_groups", "process_mode", "RUNNER_PROCESS_MODE", c.process_modes);
+  each("cache", "limit", "RUNNER_CACHE_LIMIT", c.cache.limit);
+  each("cache", "days", "RUNNER_CACHE_DAYS", c.cache.days);
   each("logs", "limit", "RUNNER_LOG_LIMIT", c.log_limit);
 }
 
@@ -448,6 +450,14 @@ std::vector<ShownSetting> show(const Config& config) {
     all.push_back({dotted(section, key), text_of(setting.value), setting.origin});
   });
   return all;
+}
+
+GcOptions Config::cache_limits() const {
+  constexpr std::int64_t day = 24LL * 3600 * 1000;
+  GcOptions limits;
+  limits.caches_limit = cache.limit.value;
+  if (cache.days.value > 0) limits.keep_caches = cache.days.value * day;
+  return limits;
 }
 
 executors::DockerSettings Config::docker_settings(std::string owner, fs::path state) const {
