@@ -68,7 +68,7 @@ struct JobSpec {
   std::filesystem::path layer;      // where the artifact layer is to stand afterwards (see Collected); not yet made
   std::string project_dir;          // the sources' path inside the sandbox, e.g. /builds/group/project
   Sources sources;
-  // Read-only trees of earlier jobs' artifacts laid over the sources; later ones win.
+  // Read-only trees laid over the sources: caches, then earlier jobs' artifacts; later ones win.
   std::vector<std::filesystem::path> inputs;
   std::string image;  // expanded; empty for the shell executor
   std::string image_user, platform;
@@ -82,6 +82,7 @@ struct JobSpec {
 struct ReportSpec {
   std::string kind;  // "dotenv", "junit", …
   std::vector<std::string> paths;
+  bool may_miss = false;  // nothing is said when it matches nothing
 };
 
 // What to take from the workspace when the job is over.
@@ -90,6 +91,15 @@ struct ArtifactsSpec {
   bool untracked = false;
   pipelines::ArtifactsWhen when = pipelines::ArtifactsWhen::on_success;
   std::vector<ReportSpec> reports;  // taken whatever `when` says
+};
+
+// A cache to take from the workspace when the job is over.
+struct CacheSpec {
+  std::size_t number = 0;          // for whoever asked
+  std::vector<std::string> paths;  // globs, expanded, relative to the project's directory
+  bool untracked = false;
+  pipelines::ArtifactsWhen when = pipelines::ArtifactsWhen::on_success;
+  std::filesystem::path restored;  // the one of JobSpec::inputs that it was restored from; empty: none
 };
 
 // What to do in it, known when its turn comes.
@@ -101,6 +111,7 @@ struct Work {
   std::chrono::seconds after_timeout{300};
   std::chrono::seconds grace{10};  // between TERM and KILL when cancelled
   ArtifactsSpec artifacts;
+  std::vector<CacheSpec> caches;
   bool debug_trace = false;  // CI_DEBUG_TRACE
 };
 
@@ -112,6 +123,12 @@ struct Collected {
   std::uint64_t bytes = 0;
 };
 
+struct CollectedCache {
+  std::size_t number = 0;  // CacheSpec::number
+  bool unchanged = false;  // the job left it as it was restored: nothing was taken
+  Collected tree;
+};
+
 struct JobResult {
   pipelines::Outcome outcome = pipelines::Outcome::broken;  // passed, failed, cancelled or broken
   int exit_code = -1;                                       // the script's; -1: there is none
@@ -120,6 +137,7 @@ struct JobResult {
   std::string reason;
   std::string message;  // one line for people: what happened and what to do
   std::vector<Collected> collected;
+  std::vector<CollectedCache> caches;
 };
 
 // The job's log: exact bytes, cut anywhere, in order; one thread per sink. The stream is

@@ -97,6 +97,11 @@ bool read_dependencies(Reader& reader, const Key& key, Yaml yaml, JobDraft& draf
   return true;
 }
 
+// The older place of `pages:publish`, which wins.
+bool read_publish(Reader& reader, const Key& key, Yaml yaml, JobDraft& draft) {
+  return read(reader, key, yaml, draft.publish);
+}
+
 struct Inheritance {
   bool all = true;
   std::vector<std::string> names;
@@ -167,6 +172,7 @@ constexpr JobKeyword job_table[] = {
     {{"variables", of_job<&Job::variables>}},
     {{"image", of_job<&Job::image>}, in_default},
     {{"artifacts", of_job<&Job::artifacts>}, in_default},
+    {{"cache", of_job<&Job::caches>}, in_default},
     {{"before_script", commands<&Script::before>}, in_default},
     {{"after_script", commands<&Script::after>}, in_default},
     {{"services", of_job<&Job::services>}, in_default},
@@ -179,6 +185,9 @@ constexpr JobKeyword job_table[] = {
     {{"dependencies", read_dependencies}},
     {{"environment", of_job<&Job::environment>}},
     {{"resource_group", of_job<&Job::resource_group>}},
+    {{"release", of_job<&Job::release>}},
+    {{"pages", of_job<&Job::pages>}},
+    {{"publish", read_publish}},
     {{"start_in", read_start_in_field}},
     {{"coverage",
       [](Reader& r, const Key& k, Yaml y, JobDraft& d) { return read_coverage(r, k, y, d.job->coverage); }}},
@@ -190,14 +199,10 @@ constexpr JobKeyword job_table[] = {
     {{"trigger", nullptr, Support::refused, "run the other pipeline by a script for now"}},
     {{"run", nullptr, Support::refused, "use `script`"}},
     {{"inputs", nullptr, Support::refused, "use `variables`"}},
-    {{"cache", nullptr, Support::left_out, "jobs run as if their cache were empty"}, in_default},
     {{"hooks", nullptr, Support::left_out, "the sources are there before a job begins"}, in_default},
     {{"id_tokens", nullptr, Support::left_out, no_server}, in_default},
     {{"identity", nullptr, Support::left_out, no_server}, in_default},
     {{"secrets", nullptr, Support::left_out, "give secrets with `--secret NAME`"}},
-    {{"release", nullptr, Support::left_out, no_server}},
-    {{"pages", nullptr, Support::left_out, no_server}},
-    {{"publish", nullptr, Support::left_out, no_server}},
     {{"dast_configuration", nullptr, Support::left_out, no_server}},
     {{"manual_confirmation", nullptr, Support::left_out, "starting a manual job by name is the confirmation"}},
     // Ours, not carried out yet.
@@ -213,6 +218,25 @@ constexpr JobKeyword job_table[] = {
     {{"notify", nullptr, Support::refused, beside_note}, in_default},
 };
 static_assert(std::size(job_table) <= most_job_keywords);
+
+// What a pages job publishes is an artifact of its own accord. A job named `pages` is one unless it says `pages:
+// false`.
+void add_published_folder(JobDraft& draft) {
+  Job& job = *draft.job;
+  if (!job.pages && job.name == "pages") {
+    job.pages.emplace();
+  }
+  if (!job.pages || !job.pages->enabled) {
+    return;
+  }
+  if (job.pages->publish.empty()) {
+    job.pages->publish = draft.publish.empty() ? "public" : draft.publish;
+  }
+  std::vector<std::string>& paths = job.artifacts.paths;
+  if (std::ranges::find(paths, job.pages->publish) == paths.end()) {
+    paths.push_back(job.pages->publish);
+  }
+}
 
 std::size_t find_job_keyword(std::string_view name) {
   const auto* found = std::ranges::find_if(job_table, [&](const JobKeyword& row) { return row.field.name == name; });
@@ -380,6 +404,7 @@ void read_job(Reader& reader, std::span<const DefaultEntry> defaults, JobDraft& 
       read_job_keyword(reader, entry.keyword, entry.key, entry.value, draft);
     }
   }
+  add_published_folder(draft);
 }
 
 void read_globals(Reader& reader, Yaml root, PipelineDraft& draft) {

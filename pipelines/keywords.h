@@ -20,6 +20,7 @@ struct JobDraft {
   Yaml body;          // after `extends`; its keys and values have the places
   Yaml dependencies;  // values, where present
   Yaml start_in;
+  std::string publish;      // unexpanded
   bool has_script = false;  // the keyword is there, whatever its value
   bool spoilt = false;      // a keyword was refused, or `extends` failed: what seems to be missing may not be
   bool inherits_defaults = true;

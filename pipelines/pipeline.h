@@ -89,6 +89,45 @@ struct Artifacts {
   bool any_paths() const { return !paths.empty() || untracked; }
 };
 
+// What is kept from run to run and restored before the artifacts (docs.gitlab.com/ci/yaml/#cache).
+struct CacheKey {
+  std::string text;                        // unexpanded; "default" when neither of the next is given
+  std::vector<std::string> files;          // the key is made of their contents
+  std::vector<std::string> files_commits;  // the key is made of the last commits that changed them
+  std::string prefix;                      // unexpanded; goes before what the files make
+};
+
+struct Cache {
+  CacheKey key{"default", {}, {}, {}};
+  std::vector<std::string> paths;  // globs, unexpanded
+  bool untracked = false;
+  bool unprotect = false;  // protected and other branches share it
+  ArtifactsWhen when = ArtifactsWhen::on_success;
+  std::string policy = "pull-push";  // or pull, push, or a variable that holds one of them
+  std::vector<std::string> fallback_keys;
+  Mark mark;
+  bool any_paths() const { return !paths.empty() || untracked; }
+};
+
+// `pages` and `publish` (docs.gitlab.com/ci/yaml/#pages).
+struct Pages {
+  bool enabled = true;  // false: not even for a job named `pages`
+  std::string publish;  // unexpanded; empty: public
+  std::string path_prefix;
+  std::optional<std::chrono::seconds> expire_in;
+};
+
+// `release` (docs.gitlab.com/ci/yaml/#release).
+struct Release {
+  struct Link {
+    std::string name, url, filepath, type;  // unexpanded
+  };
+  std::string tag_name, tag_message, name, ref, released_at;  // unexpanded
+  std::string description;                                    // text, or a file's path in the project
+  std::vector<std::string> milestones;
+  std::vector<Link> links;
+};
+
 struct Rule {
   std::optional<Expression> condition;  // `if`
   std::optional<std::vector<std::string>> changes;
@@ -128,6 +167,9 @@ struct Job {
   std::optional<std::vector<Need>> needs;        // present: a DAG job, stages do not hold it back
   std::optional<std::vector<std::string>> dependencies;
   Artifacts artifacts;
+  std::vector<Cache> caches;  // at most four
+  std::optional<Pages> pages;
+  std::optional<Release> release;
   std::optional<std::vector<Rule>> rules;
   When when = When::on_success;
   std::optional<std::chrono::seconds> start_in;

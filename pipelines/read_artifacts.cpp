@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 
 #include "pipelines/reader.h"
 
@@ -46,12 +47,18 @@ constexpr std::string_view report_kinds[] = {
 };
 
 struct CoverageReport {
-  std::string format;
+  std::string_view format;
   std::string path;
 };
 
+constexpr Word<std::string_view> coverage_formats[] = {{"cobertura", "cobertura"}, {"jacoco", "jacoco"}};
+
+bool read_coverage_format(Reader& reader, const Key& key, Yaml yaml, CoverageReport& out) {
+  return reader.word(key, yaml, coverage_formats, out.format);
+}
+
 constexpr Field<CoverageReport> coverage_report_fields[] = {
-    {"coverage_format", member<&CoverageReport::format>},
+    {"coverage_format", read_coverage_format},
     {"path", member<&CoverageReport::path>},
 };
 
@@ -79,6 +86,11 @@ bool read_reports(Reader& reader, const Key& key, Yaml yaml, Artifacts& out) {
     if (kind == "coverage_report") {
       CoverageReport coverage;
       good = reader.fields(name, value, coverage_report_fields, coverage) && good;
+      for (const std::string_view part : {"coverage_format", "path"}) {
+        if (value.is_mapping() && !value.find(part)) {
+          good = reader.wrong(name, value, fmt::format("needs `{}`", part));
+        }
+      }
       report.paths.push_back(coverage.path);
     } else {
       good = read_string_or_list(reader, name, value, report.paths) && good;
@@ -99,6 +111,27 @@ bool read_expire_in(Reader& reader, const Key& key, Yaml yaml, Artifacts& out) {
   return read(reader, key, yaml, out.expire_in);
 }
 
+constexpr Word<int> access_words[] = {{"none", 0}, {"developer", 1}, {"maintainer", 2}, {"all", 3}};
+
+// Who may see them on GitLab's pages: checked, nothing more.
+bool read_access(Reader& reader, const Key& key, Yaml yaml, Artifacts&) {
+  int word = 0;
+  return reader.word(key, yaml, access_words, word);
+}
+
+bool read_expose_as(Reader& reader, const Key& key, Yaml yaml, Artifacts&) {
+  constexpr std::size_t longest = 100;
+  std::string text;
+  if (!read(reader, key, yaml, text)) {
+    return false;
+  }
+  const auto fits = [](unsigned char c) { return std::isalnum(c) != 0 || c == '_' || c == '-' || c == ' '; };
+  if (text.empty() || text.front() == '-' || text.front() == ' ' || !std::ranges::all_of(text, fits)) {
+    return reader.wrong(key, yaml, "can contain only letters, digits, '-', '_' and spaces");
+  }
+  return text.size() <= longest || reader.wrong(key, yaml, fmt::format("can have at most {} characters", longest));
+}
+
 constexpr Field<Artifacts> artifacts_fields[] = {
     {"paths", member<&Artifacts::paths>},
     {"exclude", member<&Artifacts::exclude>},
@@ -107,17 +140,33 @@ constexpr Field<Artifacts> artifacts_fields[] = {
     {"name", member<&Artifacts::name>},
     {"untracked", member<&Artifacts::untracked>},
     {"reports", read_reports},
-    // Who may see them on GitLab's pages.
-    {"expose_as", checked<std::string>},
+    {"expose_as", read_expose_as},
     {"public", checked<bool>},
-    {"access", checked<std::string>},
+    {"access", read_access},
 };
+
+// What `expose_as` and the two ways to say who may see artifacts ask of each other.
+bool check_together(Reader& reader, const Key& key, Yaml yaml, const Artifacts& artifacts) {
+  if (yaml.find("public") && yaml.find("access")) {
+    return reader.wrong(key, yaml, "cannot have both `public` and `access`", "keep `access`");
+  }
+  if (const Yaml shown = yaml.find("expose_as"); shown && !shown.is_null()) {
+    const Key expose_as{&key, "expose_as"};
+    if (artifacts.paths.empty()) {
+      return reader.wrong(expose_as, shown, "needs `artifacts:paths`");
+    }
+    if (std::ranges::any_of(artifacts.paths, [](const std::string& path) { return path.find('*') != path.npos; })) {
+      return reader.wrong(expose_as, shown, "cannot stand beside a path with '*'", "name the file or the folder");
+    }
+  }
+  return true;
+}
 
 }  // namespace
 
 bool read(Reader& reader, const Key& key, Yaml yaml, Artifacts& out) {
   out.mark = yaml.mark();
-  return reader.fields(key, yaml, artifacts_fields, out);
+  return reader.fields(key, yaml, artifacts_fields, out) && check_together(reader, key, yaml, out);
 }
 
 }  // namespace pipelines

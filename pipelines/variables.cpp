@@ -254,7 +254,7 @@ std::string expand(std::string_view text,
   return result;
 }
 
-Dotenv parse_dotenv(std::string_view text, std::size_t limit) {
+Dotenv parse_dotenv(std::string_view text, std::size_t limit, bool report) {
   Dotenv dotenv;
   if (text.size() > limit) {
     dotenv.warnings.push_back("only the first " + std::to_string(limit) + " of " + std::to_string(text.size()) +
@@ -264,12 +264,16 @@ Dotenv parse_dotenv(std::string_view text, std::size_t limit) {
   }
   if (text.substr(0, 3) == "\xEF\xBB\xBF") text.remove_prefix(3);  // a byte order mark
   std::size_t number = 0;
+  std::size_t refused = 0;
   for (std::size_t start = 0; start < text.size();) {
     const std::size_t end = std::min(text.find('\n', start), text.size());
     const std::string_view line = trim(text.substr(start, end - start));
     start = end + 1;
     ++number;
-    if (line.empty() || line.front() == '#') continue;
+    if (line.empty() || line.front() == '#') {
+      refused = refused == 0 ? number : refused;
+      continue;
+    }
     const std::size_t equals = line.find('=');
     const std::string_view key = trim(line.substr(0, std::min(equals, line.size())));
     const auto warn = [&](const char* what) {
@@ -282,8 +286,12 @@ Dotenv parse_dotenv(std::string_view text, std::size_t limit) {
     } else if (line.find('\0') != std::string_view::npos) {
       warn("the value holds a NUL byte");
     } else {
-      dotenv.variables.emplace_back(key, unquote(trim(line.substr(equals + 1))));
+      const std::string_view value = trim(line.substr(equals + 1));
+      dotenv.variables.emplace_back(key, report ? value : unquote(value));
     }
+  }
+  if (report && refused != 0) {
+    dotenv.warnings.push_back("line " + std::to_string(refused) + ": GitLab refuses comments and blank lines here");
   }
   return dotenv;
 }

@@ -61,10 +61,11 @@ struct Dotenv {
   std::vector<std::pair<std::string, std::string>> variables;
   std::vector<std::string> warnings;  // "line 3: …": lines that are no KEY=value
 };
-// A `reports:dotenv` or --env-file text: KEY=value lines, `#` comments, blank lines, one pair of surrounding quotes
-// removed, no expansion; space around key and value is dropped. Keys are letters, digits and '_'; a later line wins
-// (both are returned, in order). At most `limit` bytes are read, whole lines only (GitLab: 5 KiB for reports).
-Dotenv parse_dotenv(std::string_view text, std::size_t limit);
+// A `reports:dotenv` or --env-file text: KEY=value lines, no expansion; space around key and value is dropped. Keys are
+// letters, digits and '_'; a later line wins (both are returned, in order). At most `limit` bytes are read, whole lines
+// only. An --env-file may have `#` comments and blank lines, and one pair of quotes around a value is removed; a
+// `report` keeps its quotes, as in GitLab, and the comments and blank lines that GitLab refuses are a warning.
+Dotenv parse_dotenv(std::string_view text, std::size_t limit, bool report = false);
 
 // CI_COMMIT_REF_SLUG's rule: lower case, each character but a-z0-9 becomes '-', at most `limit` bytes, then no '-' at
 // the ends.

@@ -253,7 +253,8 @@ std::string literal_prefix(std::string_view pattern) {
   return std::string(prefix == "." ? "" : prefix);
 }
 
-Layers AttachedJob::fetch(const std::string& container, const ArtifactsSpec& artifacts, const fs::path& to) {
+Layers AttachedJob::fetch(const std::string& container, const Work& work, const fs::path& to) {
+  const ArtifactsSpec& artifacts = work.artifacts;
   std::set<std::string> prefixes;
   const auto add = [this, &prefixes](const std::vector<std::string>& patterns) {
     for (std::string_view pattern : patterns) {
@@ -266,7 +267,12 @@ Layers AttachedJob::fetch(const std::string& container, const ArtifactsSpec& art
   };
   add(artifacts.paths);
   for (const ReportSpec& report : artifacts.reports) add(report.paths);
-  if (artifacts.untracked || prefixes.contains("")) prefixes = {""};
+  bool everything = artifacts.untracked;
+  for (const CacheSpec& cache : work.caches) {
+    add(cache.paths);
+    everything = everything || cache.untracked;
+  }
+  if (everything || prefixes.contains("")) prefixes = {""};
   std::error_code error;
   fs::create_directories(to, error);
   const fs::path staging = to / fs::path(spec_.project_dir).relative_path();

@@ -50,8 +50,8 @@ class AttachedJob {
   // Puts the script, starts the container and reads until its end.
   JobDirectory::Followed run(const std::string& container, const Work&, LogSink&, const JobDirectory::Hooks&,
                              std::stop_token);
-  // Gets what the artifacts' patterns can match from the dead container into `to`.
-  Layers fetch(const std::string& container, const ArtifactsSpec&, const std::filesystem::path& to);
+  // Gets what the patterns of artifacts and caches can match from the dead container into `to`.
+  Layers fetch(const std::string& container, const Work&, const std::filesystem::path& to);
 
  private:
   struct Progress;

@@ -47,19 +47,6 @@ std::string megabytes(std::uint64_t bytes) {
   return bytes % mega == 0 ? std::to_string(bytes / mega) + " MB" : std::to_string(bytes) + " bytes";
 }
 
-bool wants_archive(const ArtifactsSpec& spec, bool passed) {
-  if (spec.paths.empty() && !spec.untracked) return false;
-  switch (spec.when) {
-    case pipelines::ArtifactsWhen::always:
-      return true;
-    case pipelines::ArtifactsWhen::on_success:
-      return passed;
-    case pipelines::ArtifactsWhen::on_failure:
-      return !passed;
-  }
-  return false;
-}
-
 std::string last_line(const std::string& text) {
   const std::size_t end = text.find_last_not_of("\r\n");
   if (end == std::string::npos) return {};
@@ -210,7 +197,10 @@ bool DockerExecution::out_of_memory(const std::optional<Deaths::Death>& death, i
 bool DockerExecution::give_go(const Work& work, const std::stop_token& stop) {
   JobDirectory& job = *box_->job;
   const bool started = job.started();
-  if (!started) job.write_script(work, box_->spec.project_dir);
+  if (!started) {
+    job.write_script(work, box_->spec.project_dir);
+    begun_ = std::chrono::system_clock::now();
+  }
   if (box_->adopted && started) {
     // Given already, unless the runner died between the two: then the shell still listens.
     job.go([] { return true; }, {});
@@ -345,20 +335,23 @@ void DockerExecution::explain(JobResult& result, const JobDirectory::Followed& f
 void DockerExecution::take_artifacts(const Work& work, JobResult& result, Notices& notices) {
   if (result.outcome != Outcome::passed && result.outcome != Outcome::failed) return;
   const bool passed = result.outcome == Outcome::passed;
-  if (!wants_archive(work.artifacts, passed) && work.artifacts.reports.empty()) return;
+  const bool archive = takes_archive(work.artifacts, passed);
+  if (!archive && work.artifacts.reports.empty() && !takes_caches(work.caches, passed)) return;
   Shared& shared = box_->shared;
   const JobSpec& spec = box_->spec;
   try {
     await_end();
     Layers layers;
     if (box_->attached) {
-      layers = box_->attached->fetch(box_->container.id(), work.artifacts, spec.directory / "got");
+      layers = box_->attached->fetch(box_->container.id(), work, spec.directory / "got");
     } else {
       layers = box_->workspace->layers();
       std::error_code error;
       if (!fs::is_empty(box_->workspace->upper(), error) || error)
         shared.janitor.own(box_->workspace->upper(), spec.id, spec.image);
     }
+    result.caches = collect_caches(layers, spec.project_dir, spec.sources.tracked_list, work.caches, passed, archive,
+                                   spec.layer, begun_, notices);
     result.collected =
         collect(layers, spec.project_dir, spec.sources.tracked_list, work.artifacts, passed, spec.layer, notices);
   } catch (const WorldError& error) {

@@ -99,6 +99,7 @@ class DockerExecution final : public Execution {
   std::unique_ptr<Sandbox> box_;
   std::optional<std::chrono::steady_clock::time_point> silent_since_;
   bool engine_was_away_ = false;
+  std::chrono::system_clock::time_point begun_;  // when the go was given; of an adopted job: not known
 };
 
 }  // namespace executors::docker

@@ -165,8 +165,10 @@ JobResult ShellExecution::run(const Work& work, LogSink& log, Notices& notices, 
   const JobDirectory::Hooks hooks = {.dead = [this] { return !supervisor_lives(); },
                                      .kill = [this] { kill_everything(); },
                                      .hurry = [this] { return shared_->hurry.load(); }};
+  std::chrono::system_clock::time_point begun;  // of an adopted job: not known, so nothing is older
   if (!adopted_) {
     directory_->write_script(work, spec_.project_dir);
+    begun = std::chrono::system_clock::now();
     if (!directory_->go(hooks.dead, stop)) {
       if (stop.stop_requested()) return result_of({.cancelled = true}, work);
       throw WorldError("runner_system_failure",
@@ -178,11 +180,16 @@ JobResult ShellExecution::run(const Work& work, LogSink& log, Notices& notices, 
   if (followed.dead || !await(1s, [this] { return directory_->codes().ended; })) end();
   JobResult result = result_of(followed, work);
   if (result.outcome != pipelines::Outcome::passed && result.outcome != pipelines::Outcome::failed) return result;
+  const bool passed = result.outcome == pipelines::Outcome::passed;
+  const Layers workspace{{spec_.project_dir}};
+  const bool more = takes_archive(work.artifacts, passed);
+  result.caches = collect_caches(workspace, spec_.project_dir, spec_.sources.tracked_list, work.caches, passed, more,
+                                 spec_.layer, begun, notices);
   try {
-    result.collected = collect({{spec_.project_dir}}, spec_.project_dir, spec_.sources.tracked_list, work.artifacts,
-                               result.outcome == pipelines::Outcome::passed, spec_.layer, notices);
+    result.collected =
+        collect(workspace, spec_.project_dir, spec_.sources.tracked_list, work.artifacts, passed, spec_.layer, notices);
   } catch (const WorldError& error) {
-    if (result.outcome == pipelines::Outcome::passed) throw;
+    if (passed) throw;
     notices.warning(error.what());  // the script's own failure is the news
   }
   return result;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <exception>
 #include <system_error>
 #include <utility>
 
@@ -12,6 +13,7 @@
 #include "executors/workspace/files.h"
 #include "executors/workspace/merged_view.h"
 #include "executors/workspace/tree.h"
+#include "executors/workspace/unchanged.h"
 
 namespace executors {
 namespace fs = std::filesystem;
@@ -268,6 +270,10 @@ bool wanted(pipelines::ArtifactsWhen when, bool passed) {
   return when == When::always || (when == When::on_success) == passed;
 }
 
+bool wanted(const CacheSpec& cache, bool passed) {
+  return (!cache.paths.empty() || cache.untracked) && wanted(cache.when, passed);
+}
+
 void tell(const ArtifactFilter& filter, const std::string& what, Notices& notices) {
   for (const auto& pattern : filter.outside()) {
     notices.warning(what + ": " + pattern + " lies outside the project's directory: nothing taken");
@@ -275,7 +281,65 @@ void tell(const ArtifactFilter& filter, const std::string& what, Notices& notice
   for (const auto& pattern : filter.unmatched()) notices.warning(what + ": " + pattern + " matched nothing");
 }
 
+// GitLab tells of paths without a match for caches too, but goes on without a word of those outside.
+ArtifactFilter filter_of(const CacheSpec& cache, std::string_view project_dir, const fs::path& tracked_list) {
+  ArtifactFilter filter(cache.paths, {}, project_dir);
+  if (cache.untracked) filter.take_untracked(tracked_list);
+  return filter;
+}
+
+CollectedCache collect_cache(const MergedView& view, const Layers& workspace, ArtifactFilter&& filter,
+                             const CacheSpec& cache, Collector::Own own, const fs::path& target,
+                             std::chrono::system_clock::time_point begun, Notices& notices) {
+  CollectedCache taken;
+  taken.number = cache.number;
+  if (!cache.restored.empty() && is_as_restored(view, workspace, filter, cache.restored, begun)) {
+    taken.unchanged = true;
+    return taken;
+  }
+  Warnings warnings(notices);
+  Collector collector(view, filter, own, target, warnings);
+  taken.tree = collector.run("cache");
+  warnings.end();
+  tell(filter, "cache", notices);
+  if (!collector.took()) taken.tree.directory.clear();
+  return taken;
+}
+
 }  // namespace
+
+bool takes_archive(const ArtifactsSpec& spec, bool passed) {
+  return (!spec.paths.empty() || spec.untracked) && wanted(spec.when, passed);
+}
+
+bool takes_caches(const std::vector<CacheSpec>& caches, bool passed) {
+  return std::ranges::any_of(caches, [&](const CacheSpec& cache) { return wanted(cache, passed); });
+}
+
+std::vector<CollectedCache> collect_caches(const Layers& workspace, std::string_view project_dir,
+                                           const fs::path& tracked_list, const std::vector<CacheSpec>& caches,
+                                           bool passed, bool more, const fs::path& layer,
+                                           std::chrono::system_clock::time_point begun, Notices& notices) {
+  std::vector<CollectedCache> taken;
+  std::vector<const CacheSpec*> asked;
+  for (const CacheSpec& cache : caches) {
+    if (wanted(cache, passed)) asked.push_back(&cache);
+  }
+  for (const CacheSpec* cache : asked) {
+    const fs::path target = layer.string() + ".caches/" + std::to_string(cache->number);
+    // Only the last taker may use the workspace up.
+    const auto own = more || cache != asked.back() ? Collector::Own::link : Collector::Own::move;
+    try {
+      CollectedCache one = collect_cache(MergedView(workspace), workspace, filter_of(*cache, project_dir, tracked_list),
+                                         *cache, own, target, begun, notices);
+      if (one.unchanged || !one.tree.directory.empty()) taken.push_back(std::move(one));
+    } catch (const std::exception& error) {
+      notices.warning(std::string("cache: ") + error.what());
+      remove_tree(target);
+    }
+  }
+  return taken;
+}
 
 std::vector<Collected> collect(const Layers& workspace, std::string_view project_dir, const fs::path& tracked_list,
                                const ArtifactsSpec& spec, bool passed, const fs::path& layer, Notices& notices) {
@@ -289,10 +353,10 @@ std::vector<Collected> collect(const Layers& workspace, std::string_view project
       ArtifactFilter filter(report.paths, {}, project_dir);
       Collector collector(view, filter, Collector::Own::link, reports / report.kind, warnings);
       auto taken = collector.run(report.kind);
-      tell(filter, "artifacts: reports: " + report.kind, notices);
+      if (!report.may_miss) tell(filter, "artifacts: reports: " + report.kind, notices);
       if (taken.files > 0) collected.push_back(std::move(taken));
     }
-    if ((!spec.paths.empty() || spec.untracked) && wanted(spec.when, passed)) {
+    if (takes_archive(spec, passed)) {
       ArtifactFilter filter(spec.paths, spec.exclude, project_dir);
       if (spec.untracked) filter.take_untracked(tracked_list);
       Collector collector(view, filter, Collector::Own::move, layer, warnings);

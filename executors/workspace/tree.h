@@ -2,6 +2,7 @@
 // Links are never followed out of a tree; nothing outside `root` is ever opened.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -36,6 +37,21 @@ void overlay_copy(const std::vector<std::filesystem::path>& inputs, const std::f
 std::vector<Collected> collect(const Layers& workspace, std::string_view project_dir,
                                const std::filesystem::path& tracked_list, const ArtifactsSpec& spec, bool passed,
                                const std::filesystem::path& layer, Notices& notices);
+
+// Takes the caches that `caches` asks for, before the artifacts: each into `layer`.caches/<number>. A cache that is as
+// it was restored is only found to be so: what the workspace shows below its paths is compared with
+// CacheSpec::restored, by layer or inode where that says it, else by size and times; `begun` is when the job's first
+// process may have begun. `more`: artifacts will be taken of the same workspace. Never throws: what cannot be taken is
+// a warning.
+std::vector<CollectedCache> collect_caches(const Layers& workspace, std::string_view project_dir,
+                                           const std::filesystem::path& tracked_list,
+                                           const std::vector<CacheSpec>& caches, bool passed, bool more,
+                                           const std::filesystem::path& layer,
+                                           std::chrono::system_clock::time_point begun, Notices& notices);
+
+// Whether collect() or collect_caches() would take anything from a job that ended so.
+bool takes_archive(const ArtifactsSpec&, bool passed);
+bool takes_caches(const std::vector<CacheSpec>&, bool passed);
 
 // Removes a tree, also one with read-only directories; never follows links. Errors are ignored but told.
 bool remove_tree(const std::filesystem::path&) noexcept;

@@ -75,6 +75,7 @@ class Doctor {
     if (local_engine_ && fs::is_directory(docker, error)) add(disk("docker disk", docker));
     guarded("git", [&] { add({State::good, "git", "libgit2 " + git_library_version(), {}}); });
     guarded("clock", [&] { clock(); });
+    if (store_) guarded("caches", [&] { caches(); });
     if (store_) guarded("leftovers", [&] { leftovers(); });
     return std::move(checks_);
   }
@@ -160,6 +161,19 @@ class Doctor {
       add({State::doubtful, "live-restore", "off: a restart of the engine ends all jobs",
            R"(set "live-restore": true in /etc/docker/daemon.json)"});
     }
+  }
+
+  void caches() {
+    const std::vector<CacheRow> rows = store_->list_caches();
+    std::uint64_t bytes = 0;
+    for (const CacheRow& row : rows) bytes += row.bytes;
+    std::string message = rows.empty() ? "none" : fmt::format("{}, {}", rows.size(), describe_bytes(bytes));
+    if (bytes > config_.cache.limit.value) {
+      return add({State::doubtful, "caches",
+                  fmt::format("{}: more than the limit of {}", message, describe_bytes(config_.cache.limit.value)),
+                  "`runner gc` removes those not used for longest; [cache] limit raises it"});
+    }
+    add({State::good, "caches", std::move(message), {}});
   }
 
   void clock() {

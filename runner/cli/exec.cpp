@@ -229,6 +229,8 @@ int start(Store& store, const Start& what) {
   settings.pull = pull_policy(what.options.pull);
   settings.network = what.config.network.value;
   settings.process_modes = process_modes(what.config.process_modes);
+  settings.protected_ref = variable("CI_COMMIT_REF_PROTECTED") == "true";
+  settings.caches = what.config.cache_limits();
   for (const auto& secret : what.masked) settings.secrets.push_back(secret.value);
   settings.limits.parallel = what.config.parallel.value != 0 ? what.config.parallel.value
                                                              : 2 * std::max(1U, std::thread::hardware_concurrency());

@@ -21,7 +21,9 @@
 #include "runner/cli/commands.h"
 #include "runner/cli/load.h"
 #include "runner/cli/setup.h"
+#include "runner/run/caches.h"
 #include "runner/run/log_lines.h"
+#include "runner/run/session.h"
 #include "runner/run/terminal.h"
 #include "runner/store/store.h"
 
@@ -92,6 +94,25 @@ const JobRow& find_job(const std::vector<JobRow>& jobs, RunId run, const std::st
                                near.empty() ? std::string() : fmt::format("\nhint: did you mean {}?", near)));
 }
 
+// What the jobs of a run came to besides their outcome: coverage by job, and their reports.
+std::pair<json, json> findings_of(const Store& store, RunId run) {
+  json coverage = json::object();
+  json reports = json::array();
+  const std::vector<JobRow> jobs = store.jobs(run);
+  for (const JobRow& job : jobs) {
+    if (job.coverage) coverage[job.name] = *job.coverage;
+  }
+  for (const EventRow& event : store.events(run)) {
+    if (event.kind != "report") continue;
+    json report = json::parse(event.json, nullptr, false);
+    const auto number = report.is_object() ? report.value("job", std::size_t{0}) : 0;
+    if (number == 0 || number > jobs.size()) continue;
+    report["job"] = jobs[number - 1].name;
+    reports.push_back(std::move(report));
+  }
+  return {std::move(coverage), std::move(reports)};
+}
+
 int runs(const CommandLine& line, const RecordOptions& options) {
   const auto store = open_store(configuration(line));
   const std::vector<RunRow> rows = store->list_runs(options.limit);
@@ -99,13 +120,16 @@ int runs(const CommandLine& line, const RecordOptions& options) {
   if (options.output == "json") {
     json array = json::array();
     for (const auto& row : rows) {
+      const auto [coverage, reports] = findings_of(*store, row.id);
       array.push_back({{"id", row.id},
                        {"ref", row.ref},
                        {"sha", row.sha},
                        {"event", row.event},
                        {"outcome", row.outcome ? json(pipelines::to_string(*row.outcome)) : json(nullptr)},
                        {"started", iso(row.started)},
-                       {"seconds", row.seconds(now)}});
+                       {"seconds", row.seconds(now)},
+                       {"coverage", coverage},
+                       {"reports", reports}});
     }
     std::cout << array.dump(2, ' ', false, json::error_handler_t::replace) << "\n";
     return exit_code::passed;
@@ -245,15 +269,19 @@ int artifacts(const CommandLine& line, const RecordOptions& options) {
 }
 
 int gc(const CommandLine& line, const RecordOptions& options) {
-  const auto store = open_store(configuration(line));
-  GcOptions how;
+  const Config config = configuration(line);
+  const auto store = open_store(config);
+  GcOptions how = config.cache_limits();
   how.now = unix_now();
   how.keep_runs = options.keep_runs;
   how.dry_run = options.dry_run;
   const GcResult result = store->gc(how);
-  fmt::print("{}{} expired artifact{}, {} run{}, {} chunk{}, {}\n", options.dry_run ? "would remove " : "removed ",
-             result.artifacts, result.artifacts == 1 ? "" : "s", result.runs, result.runs == 1 ? "" : "s",
-             result.chunks, result.chunks == 1 ? "" : "s", size_text(result.bytes));
+  if (!options.dry_run) prune_standing(*store, make_work_directory(*store) / "c");
+  fmt::print("{}{} expired artifact{}, {}{} run{}, {} chunk{}, {}\n", options.dry_run ? "would remove " : "removed ",
+             result.artifacts, result.artifacts == 1 ? "" : "s",
+             result.caches == 0 ? "" : fmt::format("{} cache{}, ", result.caches, result.caches == 1 ? "" : "s"),
+             result.runs, result.runs == 1 ? "" : "s", result.chunks, result.chunks == 1 ? "" : "s",
+             size_text(result.bytes));
   return exit_code::passed;
 }
 

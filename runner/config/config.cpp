@@ -261,6 +261,8 @@ void for_each_key(AnyConfig& c, const Each& each) {
   each("include", "allowed_hosts", "RUNNER_INCLUDE_ALLOWED_HOSTS", c.include.allowed_hosts);
   each("include", "templates", "RUNNER_INCLUDE_TEMPLATES", c.include.templates);
   each("include", "projects", "RUNNER_INCLUDE_PROJECTS", c.include.projects);
+  each("cache", "limit", "RUNNER_CACHE_LIMIT", c.cache.limit);
+  each("cache", "days", "RUNNER_CACHE_DAYS", c.cache.days);
   each("logs", "limit", "RUNNER_LOG_LIMIT", c.log_limit);
 }
 
@@ -451,6 +453,14 @@ std::vector<ShownSetting> show(const Config& config) {
     all.push_back({dotted(section, key), text_of(setting.value), setting.origin});
   });
   return all;
+}
+
+GcOptions Config::cache_limits() const {
+  constexpr std::int64_t day = 24LL * 3600 * 1000;
+  GcOptions limits;
+  limits.caches_limit = cache.limit.value;
+  if (cache.days.value > 0) limits.keep_caches = cache.days.value * day;
+  return limits;
 }
 
 executors::DockerSettings Config::docker_settings(std::string owner, fs::path state) const {

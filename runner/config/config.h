@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "executors/make.h"
+#include "runner/store/store.h"
 
 namespace runner {
 
@@ -69,8 +70,14 @@ struct Config {
     Setting<std::filesystem::path> templates;         // a directory; empty: `template` has none
     Setting<executors::Environment> projects;         // "group/project" to its clone
   } include;
+  struct Cache {
+    Setting<std::uint64_t> limit{std::uint64_t{20} << 30};  // bytes of all caches together
+    Setting<std::int64_t> days{30};                         // without a use; 0: for ever
+  } cache;
 
   Setting<std::uint64_t> log_limit{100'000'000};  // [logs] limit: bytes kept of one job's log
+
+  GcOptions cache_limits() const;  // as the store wants them; `now` is not set
 
   // The settings that make.h wants. `state` is the directory all job directories are below.
   executors::DockerSettings docker_settings(std::string owner, std::filesystem::path state) const;

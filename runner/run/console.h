@@ -11,7 +11,8 @@
 //   log           job, text (one whole line without its newline; section markers taken out)
 //   job_warning   job, message
 //   job_retried   job, exit_code, reason, message (of the attempt that ended)
-//   job_finished  job, outcome, exit_code (null: none), seconds, allowed, reason, message
+//   report        job, kind, and what the report comes to (report_json.h); before the job's job_finished
+//   job_finished  job, outcome, exit_code (null: none), seconds, allowed, reason, message; coverage where there is one
 //   run_finished  outcome, seconds, message
 #pragma once
 

@@ -12,6 +12,7 @@
 #include "runner/run/console_kinds.h"
 #include "runner/run/log_lines.h"
 #include "runner/run/output.h"
+#include "runner/run/report_json.h"
 #include "runner/run/terminal.h"
 
 namespace runner {
@@ -202,6 +203,12 @@ class JsonConsole : public Observer {
   }
   void handle(const JobFinished& e) {
     flush(e.key);
+    for (const ReportSummary& report : e.reports) {
+      Json line = begin("report", e.time);
+      line["job"] = name_of(e.key);
+      line.update(to_json(report));
+      add(line);
+    }
     Json line = begin("job_finished", e.time);
     line["job"] = name_of(e.key);
     line["outcome"] = pipelines::to_string(e.outcome);
@@ -210,6 +217,7 @@ class JsonConsole : public Observer {
     line["allowed"] = e.allowed;
     line["reason"] = e.reason;
     line["message"] = e.message;
+    if (e.coverage) line["coverage"] = *e.coverage;
     add(line);
     output_.hurry();
   }

@@ -157,6 +157,32 @@ void append_table(std::string& out, const Report& report) {
   if (!report.jobs.empty()) out += '\n';
 }
 
+// What the jobs' reports come to, a line each; failures and serious findings stand out.
+void append_reports(std::string& out, const Report& report) {
+  std::vector<std::pair<std::string, std::string>> lines;
+  for (const ReportedJob& job : report.jobs) {
+    if (!job.end) continue;
+    if (job.end->coverage) {
+      lines.emplace_back(fmt::format("{}: coverage", job.name), fmt::format("{:g} %", *job.end->coverage));
+    }
+    for (const ReportSummary& one : job.end->reports) {
+      const bool bad = one.count("failures") + one.count("errors") + one.count("critical") + one.count("blocker") > 0;
+      lines.emplace_back(fmt::format("{}: {}", job.name, one.kind),
+                         paint(on_screen(describe(one)), bad ? "31" : "", report.colour && bad));
+    }
+  }
+  if (lines.empty()) return;
+  constexpr std::size_t most_lines = 50;
+  std::size_t width = 0;
+  for (const auto& line : lines) width = std::max(width, std::min<std::size_t>(50, display_width(line.first)));
+  for (std::size_t i = 0; i < std::min(lines.size(), most_lines); ++i) {
+    const std::string line = fmt::format("{}  {}", padded(lines[i].first, width), lines[i].second);
+    out += (report.width > 0 ? cut(line, report.width) : line) + '\n';
+  }
+  if (lines.size() > most_lines) out += fmt::format("… and {} more reports\n", lines.size() - most_lines);
+  out += '\n';
+}
+
 }  // namespace
 
 void Tail::add(std::string_view line) {
@@ -232,6 +258,7 @@ std::string closing_report(const Report& report) {
   }
   if (failures > most_failures) out += fmt::format("… and {} more that failed\n\n", failures - most_failures);
   append_table(out, report);
+  append_reports(out, report);
   if (report.end) {
     const Look shown = look(report.end->verdict);
     out += paint(fmt::format("{} run {} {}", shown.mark, report.run, shown.word), shown.sgr, report.colour);

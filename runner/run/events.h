@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -11,6 +12,7 @@
 
 #include "pipelines/plan.h"
 #include "pipelines/progress.h"
+#include "runner/run/report_summary.h"
 
 namespace runner {
 
@@ -67,6 +69,8 @@ struct JobFinished {  // once per job, after its retries; also for jobs that nev
   std::string reason, message;  // see executors::JobResult; for skipped jobs why
   std::chrono::milliseconds duration{0};
   std::uint64_t artifact_files = 0, artifact_bytes = 0;
+  std::optional<double> coverage;      // percent, by the job's `coverage`
+  std::vector<ReportSummary> reports;  // those of its reports that can be read
 };
 struct RunFinished {
   Clock::time_point time;

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "pipelines/variables.h"
+#include "runner/run/releases.h"
 #include "runner/version.h"
 
 namespace runner {
@@ -52,6 +53,18 @@ executors::ArtifactsSpec artifacts_spec(const pipelines::Artifacts& artifacts, c
     spec.reports.push_back({report.kind, expand_all(variables, report.paths)});
   }
   return spec;
+}
+
+pipelines::Release expand(pipelines::Release release, const VariableSet& variables) {
+  for (std::string* text : {&release.tag_name, &release.tag_message, &release.name, &release.ref, &release.released_at,
+                            &release.description}) {
+    *text = variables.expand(*text);
+  }
+  release.milestones = expand_all(variables, release.milestones);
+  for (auto& link : release.links) {
+    for (std::string* text : {&link.name, &link.url, &link.filepath}) *text = variables.expand(*text);
+  }
+  return release;
 }
 
 bool is_true(const VariableSet::Entry* entry) {
@@ -185,6 +198,15 @@ JobFactory::Made JobFactory::make(const JobKey& key, const JobInputs& inputs) co
   work.after_script = job.script.after;
   work.timeout = timeout;
   work.artifacts = artifacts_spec(job.artifacts, expanded);
+  made.caches = cache_uses(job.caches, {expanded, settings_.sources, settings_.protected_ref, settings_.last_commit},
+                           made.warnings);
+  if (job.release) {
+    made.release = expand(*job.release, expanded);
+    if (may_name_file(made.release->description)) {
+      work.artifacts.reports.push_back({description_kind, {made.release->description}, /*may_miss=*/true});
+    }
+  }
+  made.coverage = job.coverage;
   work.debug_trace = is_true(expanded.find("CI_DEBUG_TRACE"));
 
   std::vector<std::string> masked;

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -14,6 +15,7 @@
 #include "executors/executor.h"
 #include "pipelines/pipeline.h"
 #include "pipelines/plan.h"
+#include "runner/run/cache_use.h"
 #include "runner/run/events.h"
 #include "runner/secrets/redactor.h"
 
@@ -33,6 +35,9 @@ struct RunSettings {
   std::chrono::seconds default_timeout{3600};               // GitLab's default for a project
   std::string executor_name;                                // "docker" or "shell", for CI_RUNNER_DESCRIPTION
   std::vector<std::string> secrets;                         // values never to be shown, besides masked variables
+  bool protected_ref = false;                               // its caches are not those of other branches
+  // The last commit that changed a path, for cache:key:files_commits; empty: none.
+  std::function<std::string(const std::string& path)> last_commit;
 };
 
 // What a job takes from those before it.
@@ -56,6 +61,10 @@ class JobFactory {
     std::vector<std::string> short_secrets;  // names of masked variables too short to be masked
     std::string artifacts_name;              // expanded
     std::optional<std::chrono::seconds> expire_in;
+    std::vector<CacheUse> caches;
+    std::vector<std::string> warnings;          // of what is wrong with its variables
+    std::optional<pipelines::Release> release;  // expanded
+    std::string coverage;                       // RE2
   };
   Made make(const JobKey&, const JobInputs&) const;
 

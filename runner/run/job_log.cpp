@@ -1,5 +1,9 @@
 #include "runner/run/job_log.h"
 
+#include <fmt/core.h>
+
+#include <chrono>
+
 namespace runner {
 
 void JobLog::write(std::string_view bytes) {
@@ -13,8 +17,18 @@ void JobLog::finish() {
   hand_on();
 }
 
+void JobLog::section(std::string_view name, const std::vector<std::string>& lines) {
+  if (lines.empty()) return;
+  const auto now = std::chrono::duration_cast<std::chrono::seconds>(Clock::now().time_since_epoch()).count();
+  std::string text = fmt::format("section_start:{}:{}\r\x1b[0K", now, name);
+  for (const auto& line : lines) text += redact(secrets_, line) + '\n';
+  text += fmt::format("section_end:{}:{}\r\x1b[0K", now, name);
+  for (Observer* observer : observers_) observer->log(key_, text, raw_ - redactor_.held());
+}
+
 void JobLog::hand_on() {
   if (redacted_.empty()) return;
+  if (coverage_) coverage_->feed(redacted_);
   const std::uint64_t covered = raw_ - redactor_.held();
   for (Observer* observer : observers_) observer->log(key_, redacted_, covered);
   redacted_.clear();

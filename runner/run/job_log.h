@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "executors/executor.h"
+#include "runner/run/coverage.h"
 #include "runner/run/events.h"
 #include "runner/secrets/redactor.h"
 
@@ -17,16 +18,21 @@ namespace runner {
 class JobLog : public executors::LogSink {
  public:
   JobLog(JobKey key, const std::vector<Observer*>& observers, const SecretSet& secrets, std::uint64_t raw_start)
-      : key_(key), observers_(observers), redactor_(secrets), raw_(raw_start) {}
+      : key_(key), observers_(observers), secrets_(secrets), redactor_(secrets), raw_(raw_start) {}
   void write(std::string_view bytes) override;
   void finish();  // hands on what was kept back; call once, at the end
+  // Lines of ours, in a section as GitLab's job logs have them. Before the first write or after finish().
+  void section(std::string_view name, const std::vector<std::string>& lines);
+  void read_too(CoverageFinder* finder) { coverage_ = finder; }
 
  private:
   void hand_on();
 
   const JobKey key_;
   const std::vector<Observer*>& observers_;
+  const SecretSet& secrets_;
   Redactor redactor_;
+  CoverageFinder* coverage_ = nullptr;
   std::uint64_t raw_;  // bytes of the stream that went into the redactor
   std::string redacted_;
 };

@@ -2,7 +2,12 @@
 
 #include <fmt/core.h>
 
-#include "runner/run/job_log.h"
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "runner/run/console_report.h"
+#include "runner/run/coverage.h"
+#include "runner/run/releases.h"
 #include "runner/run/reports.h"
 
 namespace runner {
@@ -123,35 +128,112 @@ void JobThread::main(std::stop_token stop) {
     context_.mailbox.put({key_, std::move(*ended)});
 }
 
-AttemptEnded JobThread::work(std::stop_token stop) {
-  MailNotices notices(context_.mailbox, key_, made_.secrets);
-  AttemptEnded ended;
+// --- caches ----------------------------------------------------------------------------------------------------------
 
-  std::unique_ptr<executors::Execution> execution;
-  if (adopted_) {
-    ended.started = true;
-    execution = context_.executor.adopt(made_.spec, adopted_->handle, adopted_->raw);
-    if (!execution) {
-      ended.result.reason = "lost";
-      ended.result.message = "nothing is left of this job's sandbox: it was removed while no runner watched it";
-      return ended;
+// Looks for each cache that is to be pulled and lays what there is below the artifacts. What is said of it goes into
+// the job's log when its turn has come. A cache that is not there, or cannot be had, changes nothing else.
+std::vector<std::string> JobThread::restore_caches() {
+  std::vector<std::string> lines;
+  for (const CacheUse& use : made_.caches) {
+    const std::string& key = use.keys.front();
+    if (!use.pull) {
+      lines.push_back(fmt::format("Not restoring cache {}: its policy is push", key));
+      continue;
     }
-  } else {
-    execution = context_.executor.prepare(made_.spec, notices, stop);
+    try {
+      auto found = context_.keeper.restore_cache(use.keys);
+      if (!found) {
+        lines.push_back(fmt::format("Cache {}: nothing is kept under this key yet", key));
+        continue;
+      }
+      lines.push_back(fmt::format("Cache {} restored{}: {} file{}, {}", key,
+                                  found->key == key ? "" : " from " + found->key, found->files,
+                                  found->files == 1 ? "" : "s", describe_bytes(found->bytes)));
+      restored_.emplace(use.what.number, std::move(*found));
+    } catch (const std::exception& error) {
+      lines.push_back(fmt::format("Cache {} cannot be restored: {}", key, error.what()));
+    }
   }
-  context_.mailbox.put({key_, Prepared{execution->handle()}});
-  if (wait_for_turn() == Turn::drop) {
-    ended.dropped = true;
-    return ended;
+  use_restored();
+  remember_restored();
+  return lines;
+}
+
+void JobThread::use_restored() {
+  std::vector<std::filesystem::path> layers;
+  for (const auto& [number, cache] : restored_) layers.push_back(cache.layer);
+  made_.spec.inputs.insert(made_.spec.inputs.begin(), layers.begin(), layers.end());
+  for (const CacheUse& use : made_.caches) {
+    if (!use.push) continue;
+    made_.work.caches.push_back(use.what);
+    if (const auto found = restored_.find(use.what.number); found != restored_.end()) {
+      made_.work.caches.back().restored = found->second.layer;
+    }
   }
+}
 
-  ended.started = true;
-  if (!adopted_) set_started_at(made_.work.environment);
-  JobLog log(key_, context_.observers, made_.secrets, adopted_ ? adopted_->raw : 0);
-  ended.result = execution->run(made_.work, log, notices, stop);
-  log.finish();
-  execution.reset();  // what it holds, the next job can use while this one's artifacts are stored
+// Beside the job's own directory, for the runner that takes the job up should this one die: its workspace is made of
+// the same layers then, whatever the keys mean by that time.
+std::filesystem::path JobThread::restored_file() const { return made_.spec.layer.string() + ".restored"; }
 
+void JobThread::remember_restored() const {
+  if (restored_.empty()) return;
+  nlohmann::json all = nlohmann::json::array();
+  for (const auto& [number, cache] : restored_) {
+    all.push_back({number, cache.key, cache.tree, cache.layer.string(), cache.files, cache.bytes});
+  }
+  std::ofstream(restored_file()) << all.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+void JobThread::find_restored() {
+  std::ifstream file(restored_file());
+  const nlohmann::json all = nlohmann::json::parse(file, nullptr, false);
+  if (!all.is_array()) return use_restored();
+  for (const auto& one : all) {
+    restored_[one.at(0).get<std::size_t>()] = {one.at(1), one.at(2), one.at(3).get<std::string>(), one.at(4),
+                                               one.at(5)};
+  }
+  use_restored();
+}
+
+std::vector<std::string> JobThread::keep_caches(const std::vector<executors::CollectedCache>& caches,
+                                                executors::Notices& notices) {
+  std::vector<std::string> lines;
+  for (const auto& cache : caches) {
+    const std::string& key = made_.caches[cache.number].keys.front();
+    const auto restored = restored_.find(cache.number);
+    try {
+      const KeptCache kept = context_.keeper.keep_cache(
+          key, cache, restored == restored_.end() ? std::nullopt : std::optional(restored->second));
+      lines.push_back(fmt::format("Cache {} {}: {} file{}, {}", key, kept.stored ? "saved" : "is unchanged", kept.files,
+                                  kept.files == 1 ? "" : "s", describe_bytes(kept.bytes)));
+    } catch (const std::exception& error) {
+      notices.warning(fmt::format("cache {} cannot be saved: {}", key, error.what()));
+    }
+  }
+  return lines;
+}
+
+// --- one attempt -----------------------------------------------------------------------------------------------------
+
+// After the script, if it passed; GitLab's runner does it before after_script, which cannot tell.
+void JobThread::release(AttemptEnded& ended, JobLog& log, executors::Notices& notices) {
+  if (!made_.release) return;
+  pipelines::Release& release = *made_.release;
+  release.description = take_description(release.description, ended.result.collected);
+  if (ended.result.outcome != pipelines::Outcome::passed) return;
+  try {
+    log.section("release", context_.keeper.release(key_, release, notices));
+  } catch (const std::exception& error) {
+    ended.result.outcome = pipelines::Outcome::failed;
+    ended.result.exit_code = 1;
+    ended.result.reason = "script_failure";
+    ended.result.message = error.what();
+    notices.warning(ended.result.message);
+  }
+}
+
+void JobThread::keep_artifacts(AttemptEnded& ended, executors::Notices& notices) {
   try {
     ReadDotenv read = read_dotenv(ended.result.collected);
     for (const auto& warning : read.warnings) notices.warning(warning);
@@ -174,6 +256,57 @@ AttemptEnded JobThread::work(std::stop_token stop) {
     ended.result.collected.clear();
     ended.dotenv.clear();
   }
+}
+
+AttemptEnded JobThread::work(std::stop_token stop) {
+  MailNotices notices(context_.mailbox, key_, made_.secrets);
+  AttemptEnded ended;
+
+  std::unique_ptr<executors::Execution> execution;
+  std::vector<std::string> about_caches;
+  if (adopted_) {
+    ended.started = true;
+    find_restored();
+    execution = context_.executor.adopt(made_.spec, adopted_->handle, adopted_->raw);
+    if (!execution) {
+      ended.result.reason = "lost";
+      ended.result.message = "nothing is left of this job's sandbox: it was removed while no runner watched it";
+      return ended;
+    }
+  } else {
+    about_caches = restore_caches();
+    execution = context_.executor.prepare(made_.spec, notices, stop);
+  }
+  context_.mailbox.put({key_, Prepared{execution->handle()}});
+  if (wait_for_turn() == Turn::drop) {
+    ended.dropped = true;
+    return ended;
+  }
+
+  ended.started = true;
+  if (!adopted_) set_started_at(made_.work.environment);
+  JobLog log(key_, context_.observers, made_.secrets, adopted_ ? adopted_->raw : 0);
+  std::optional<CoverageFinder> coverage;
+  if (!made_.coverage.empty()) {
+    coverage.emplace(made_.coverage);
+    if (adopted_) context_.keeper.read_log(key_, [&](std::string_view bytes) { coverage->feed(bytes); });
+    log.read_too(&*coverage);
+  }
+  log.section("restore_cache", about_caches);
+  ended.result = execution->run(made_.work, log, notices, stop);
+  log.finish();
+  if (coverage) ended.coverage = coverage->finish();
+  execution.reset();  // what it holds, the next job can use while this one's artifacts are stored
+
+  release(ended, log, notices);
+  log.section("archive_cache", keep_caches(ended.result.caches, notices));
+  ReadReports reports = read_reports(ended.result.collected);
+  for (const auto& warning : reports.warnings) notices.warning(warning);
+  for (ReportSummary& report : reports.summaries) {
+    for (std::string& name : report.names) name = redact(made_.secrets, name);
+  }
+  ended.reports = std::move(reports.summaries);
+  keep_artifacts(ended, notices);
   return ended;
 }
 

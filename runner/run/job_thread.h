@@ -4,6 +4,8 @@
 
 #include <condition_variable>
 #include <deque>
+#include <filesystem>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -17,6 +19,7 @@
 #include "executors/executor.h"
 #include "runner/run/events.h"
 #include "runner/run/job_factory.h"
+#include "runner/run/job_log.h"
 #include "runner/run/scheduler.h"
 
 namespace runner {
@@ -36,6 +39,8 @@ struct Produced {
 struct AttemptEnded {
   executors::JobResult result;
   std::vector<std::pair<std::string, std::string>> dotenv;
+  std::optional<double> coverage;
+  std::vector<ReportSummary> reports;
   bool started = false;  // the go was given
   bool dropped = false;  // it was not needed
 };
@@ -85,11 +90,20 @@ class JobThread {
   void main(std::stop_token);
   AttemptEnded work(std::stop_token);
   Turn wait_for_turn();
+  std::vector<std::string> restore_caches();
+  std::vector<std::string> keep_caches(const std::vector<executors::CollectedCache>&, executors::Notices&);
+  void find_restored();
+  void remember_restored() const;
+  std::filesystem::path restored_file() const;
+  void use_restored();
+  void release(AttemptEnded&, JobLog&, executors::Notices&);
+  void keep_artifacts(AttemptEnded&, executors::Notices&);
 
   Context context_;
   JobKey key_;
   JobFactory::Made made_;
   std::optional<Earlier::Running> adopted_;
+  std::map<std::size_t, RestoredCache> restored_;  // by CacheSpec::number
   std::mutex mutex_;
   std::condition_variable turned_;
   Turn turn_ = Turn::waiting;

@@ -5,6 +5,8 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "runner/run/report_json.h"
+
 namespace runner {
 namespace {
 
@@ -90,7 +92,13 @@ void Recorder::end(const JobFinished& finished) {
   end.reason = finished.reason;
   end.message = finished.message;
   end.allowed = finished.allowed;
+  end.coverage = finished.coverage;
   end.finished = unix_ms(finished.time);
+  for (const ReportSummary& report : finished.reports) {
+    nlohmann::json json = to_json(report);
+    json["job"] = job + 1;
+    store_.add_event(run_, end.finished, "report", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+  }
   store_.finish_attempt(key(finished.key), end);
   begun_.erase(job);
 }
@@ -128,6 +136,29 @@ void Recorder::keep(const Request& request, const std::vector<executors::Collect
     const std::string& name = part.kind == "archive" ? request.name : part.kind;
     store_.store_tree(key(request.key), part.kind, name, part.directory, expires);
   }
+}
+
+void Recorder::set_project(Caches* caches, ReleaseScene scene) {
+  caches_ = caches;
+  scene_ = std::move(scene);
+}
+
+std::optional<RestoredCache> Recorder::restore_cache(const std::vector<std::string>& keys) {
+  return caches_ ? caches_->restore(keys) : std::nullopt;
+}
+
+KeptCache Recorder::keep_cache(const std::string& key, const executors::CollectedCache& collected,
+                               const std::optional<RestoredCache>& restored) {
+  return caches_ ? caches_->keep(key, collected, restored) : KeptCache{};
+}
+
+std::vector<std::string> Recorder::release(const JobKey& job, const pipelines::Release& release,
+                                           executors::Notices& notices) {
+  return scene_ ? make_release(store_, *scene_, key(job), release, notices) : std::vector<std::string>{};
+}
+
+void Recorder::read_log(const JobKey& job, const std::function<void(std::string_view)>& sink) {
+  store_.read_log(key(job), 0, sink);
 }
 
 }  // namespace runner

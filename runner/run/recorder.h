@@ -7,7 +7,9 @@
 #include <string>
 #include <utility>
 
+#include "runner/run/caches.h"
 #include "runner/run/events.h"
+#include "runner/run/releases.h"
 #include "runner/run/scheduler.h"
 #include "runner/store/store.h"
 
@@ -18,12 +20,19 @@ class Recorder : public Observer, public ArtifactKeeper, public ResourceKeeper {
   // `run` was made by Store::create_run or adopted by Store::adopt_run. The store must outlive the recorder.
   // `project` is whose resource groups they are, `modes` how they choose.
   Recorder(Store&, RunId run, std::string project = {}, std::map<std::string, ProcessMode> modes = {});
+  // What its project has besides; without, jobs have no caches and make no releases. Before the first job.
+  void set_project(Caches* caches, ReleaseScene scene);
   // Throws StoreError: what cannot be recorded must not go on.
   void on(const Event&) override;
   void log(const JobKey&, std::string_view bytes, std::uint64_t raw) override;
   void keep(const Request&, const std::vector<executors::Collected>&) override;
   void expect(pipelines::JobIndex, const std::string& group);  // before the run's first job
   std::optional<std::string> acquire(pipelines::JobIndex, const std::string& group) override;
+  std::optional<RestoredCache> restore_cache(const std::vector<std::string>& keys) override;
+  KeptCache keep_cache(const std::string& key, const executors::CollectedCache&,
+                       const std::optional<RestoredCache>&) override;
+  std::vector<std::string> release(const JobKey&, const pipelines::Release&, executors::Notices&) override;
+  void read_log(const JobKey&, const std::function<void(std::string_view)>& sink) override;
 
  private:
   AttemptKey key(const JobKey& key) const { return {run_, key.job + 1, key.attempt}; }
@@ -36,6 +45,8 @@ class Recorder : public Observer, public ArtifactKeeper, public ResourceKeeper {
   const std::map<std::string, ProcessMode> modes_;
   std::set<pipelines::JobIndex> queued_;  // who holds a resource group, waits for one or will; scheduler's thread only
   std::set<pipelines::JobIndex> begun_;   // jobs with an attempt that has not ended; scheduler's thread only
+  Caches* caches_ = nullptr;
+  std::optional<ReleaseScene> scene_;
   std::map<pipelines::JobIndex, std::uint32_t> attempts_;
   std::mutex mutex_;
   std::map<std::pair<pipelines::JobIndex, std::uint32_t>, LogWriter> logs_;  // guarded by mutex_

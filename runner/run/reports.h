@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "executors/executor.h"
+#include "runner/run/report_summary.h"
 
 namespace runner {
 
@@ -13,8 +14,16 @@ struct ReadDotenv {
   std::vector<std::pair<std::string, std::string>> variables;  // in the order of files and lines; later ones win
   std::vector<std::string> warnings;
 };
-// The dotenv reports among what was collected (docs.gitlab.com/ee/ci/yaml/artifacts_reports, "dotenv": 5 KiB each).
-// Files that cannot be read are std::filesystem errors.
+// The dotenv reports among what was collected (docs.gitlab.com/ci/yaml/artifacts_reports, "dotenv", and GitLab's
+// app/services/ci/parse_dotenv_artifact_service.rb). What GitLab refuses, and fails the job for, is a WorldError
+// (artifacts_failed): a file of 5 KiB or more. Files that cannot be read are std::filesystem errors.
 ReadDotenv read_dotenv(const std::vector<executors::Collected>&);
+
+struct ReadReports {
+  std::vector<ReportSummary> summaries;  // one of each kind that can be read, in the order they were collected
+  std::vector<std::string> warnings;     // one for each file that cannot
+};
+// What the reports among what was collected come to. Never throws: a report that says nothing fails no job.
+ReadReports read_reports(const std::vector<executors::Collected>&);
 
 }  // namespace runner

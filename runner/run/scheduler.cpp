@@ -267,6 +267,7 @@ class Walk {
         std::count_if(active_.begin(), active_.end(), [](const auto& entry) { return !entry.second.dropped; }));
     made.spec.more_to_come = left_ > begun + 1;
     emit(JobPreparing{key, Clock::now()});
+    for (const auto& warning : made.warnings) emit(JobWarning{key, Clock::now(), redact(made.secrets, warning)});
     for (const auto& name : made.short_secrets) {
       emit(JobWarning{key, Clock::now(),
                       fmt::format("the masked variable {} has under 8 characters and cannot be masked", name)});
@@ -305,8 +306,20 @@ class Walk {
     }
     if (ahead >= limits_.prepared_ahead) return;
     for (const JobIndex job : progress_.likely_next(limits_.prepared_ahead)) {
-      if (!plan_.jobs[job].start_in) consider(job);
+      if (!plan_.jobs[job].start_in && !caches_in_the_making(job)) consider(job);
     }
+  }
+
+  // A job that comes after others is to find the caches that they save, and looks for its own when it is prepared.
+  bool caches_in_the_making(JobIndex job) const {
+    const auto& caches = factory_.job(job).caches;
+    const auto pulls = [](const pipelines::Cache& cache) { return cache.policy != "push"; };
+    const auto pushes = [](const pipelines::Cache& cache) { return cache.policy != "pull"; };
+    if (std::none_of(caches.begin(), caches.end(), pulls)) return false;
+    return std::any_of(active_.begin(), active_.end(), [&](const auto& entry) {
+      const auto& theirs = factory_.job(entry.first).caches;
+      return entry.second.turn && std::any_of(theirs.begin(), theirs.end(), pushes);
+    });
   }
 
   bool inputs_complete(JobIndex job) const {
@@ -429,6 +442,8 @@ class Walk {
       finished.artifact_files += part.files;
       finished.artifact_bytes += part.bytes;
     }
+    finished.coverage = ended.coverage;
+    finished.reports = std::move(ended.reports);
     emit(finished);
     if (left_ > 0) --left_;
     produced_[job] = inputs_of(result.collected, std::move(ended.dotenv));

@@ -7,6 +7,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -28,6 +30,19 @@ struct Limits {
   std::size_t prepared_ahead = 2;  // sandboxes made before their turn; more only costs processor time (2 cores tried)
 };
 
+// A cache as a job gets it.
+struct RestoredCache {
+  std::string key;         // the one of the asked for that there was
+  std::uint64_t tree = 0;  // Store's name of the content
+  std::filesystem::path layer;
+  std::uint64_t files = 0, bytes = 0;
+};
+
+struct KeptCache {
+  bool stored = false;  // false: this very content was there already
+  std::uint64_t files = 0, bytes = 0;
+};
+
 // Takes the artifacts of a job before the next job sees them. Called from the job's thread, concurrently for different
 // jobs. Throws executors::WorldError (or what the store throws): the job then ends as `artifacts_failed`.
 class ArtifactKeeper {
@@ -39,6 +54,23 @@ class ArtifactKeeper {
   };
   virtual ~ArtifactKeeper() = default;
   virtual void keep(const Request&, const std::vector<executors::Collected>&) = 0;
+
+  // Caches: without a place for them there are none.
+  // The cache of the first of `keys` that there is, standing as a read-only tree.
+  virtual std::optional<RestoredCache> restore_cache(const std::vector<std::string>& keys) {
+    (void)keys;
+    return std::nullopt;
+  }
+  // Under `key`; `restored`: what it was before the job, if it was there.
+  virtual KeptCache keep_cache(const std::string& key, const executors::CollectedCache&,
+                               const std::optional<RestoredCache>& restored) {
+    (void)key, (void)restored;
+    return {};
+  }
+  // `release` of a job whose script has passed: what was done, a line each. Throws what GitLab would fail the job for.
+  virtual std::vector<std::string> release(const JobKey&, const pipelines::Release&, executors::Notices&) { return {}; }
+  // The log of an attempt so far, for a job that is taken up in the middle.
+  virtual void read_log(const JobKey&, const std::function<void(std::string_view)>& sink) { (void)sink; }
 };
 
 // Mutexes between jobs of all pipelines (`resource_group`). Called on the scheduler's thread.

@@ -4,14 +4,18 @@
 #include <fmt/ranges.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "executors/workspace/tree.h"
 #include "pipelines/progress.h"
+#include "runner/hosts/commits.h"
+#include "runner/run/caches.h"
 #include "runner/run/job_factory.h"
 #include "runner/run/recorder.h"
+#include "runner/run/reports.h"
 
 namespace runner {
 namespace {
@@ -27,6 +31,12 @@ std::string closing_words(const Scheduler::Result& result, const std::string& fi
   if (result.verdict != pipelines::Verdict::waiting) return {};
   return fmt::format("stopped before {}; `runner exec {} {}` starts {}", fmt::join(result.blocked, ", "), file,
                      fmt::join(result.blocked, " "), result.blocked.size() == 1 ? "it" : "them");
+}
+
+// Whether it matters whose project this is.
+bool has_project_keywords(const pipelines::Pipeline& pipeline) {
+  return std::any_of(pipeline.jobs.begin(), pipeline.jobs.end(),
+                     [](const pipelines::Job& job) { return !job.caches.empty() || job.release; });
 }
 
 }  // namespace
@@ -87,6 +97,10 @@ SessionResult Session::run(Observer& console, std::stop_token stop, std::optiona
   run_settings.pull = settings_.pull;
   run_settings.network = settings_.network;
   run_settings.secrets = settings_.secrets;
+  run_settings.protected_ref = settings_.protected_ref;
+  run_settings.last_commit = [this](const std::string& path) {
+    return last_commit_of(settings_.project, settings_.revision, path);
+  };
   const JobFactory factory(pipeline_, plan_, std::move(run_settings));
 
   const std::string project = settings_.project_path.empty() ? settings_.project.string() : settings_.project_path;
@@ -96,6 +110,13 @@ SessionResult Session::run(Observer& console, std::stop_token stop, std::optiona
     if (const std::string group = factory.resource_group(planned.job); !group.empty()) {
       recorder.expect(planned.job, group);
     }
+  }
+  const fs::path standing = work / "c";
+  std::optional<Caches> caches;
+  if (has_project_keywords(pipeline_)) {
+    const std::string whose = project_identity(settings_.project);
+    caches.emplace(store_, whose, standing);
+    recorder.set_project(&*caches, {settings_.project, whose, settings_.revision});
   }
   pipelines::Progress progress(plan_, plan_.asked_for, settings_.keep_going);
 
@@ -128,6 +149,12 @@ SessionResult Session::run(Observer& console, std::stop_token stop, std::optiona
   for (Observer* observer : observers) observer->on(finished);
 
   executors::remove_tree(directory);
+  if (caches && caches->saved()) {
+    GcOptions limits = settings_.caches;
+    limits.now = unix_now();
+    store_.prune_caches(limits);
+    prune_standing(store_, standing);
+  }
   // A run that nobody drives needs its own when it is resumed.
   std::vector<std::string> spare;
   for (const RunId orphan : store_.orphaned_runs()) {
@@ -191,6 +218,8 @@ Earlier Session::earlier(RunId run, const fs::path& directory) const {
         store_.extract(artifact.id, part.directory);
         finished.collected.push_back(std::move(part));
       }
+      finished.end.coverage = job.coverage;
+      finished.end.reports = read_reports(finished.collected).summaries;
       earlier.finished.emplace(index, std::move(finished));
     } else if (const auto attempt = store_.last_attempt(run, job.job); attempt && attempt->state == JobState::running) {
       earlier.running.emplace(index, Earlier::Running{attempt->key.attempt, attempt->handle, attempt->log_cursor,

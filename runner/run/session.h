@@ -34,6 +34,8 @@ struct SessionSettings {
   executors::Network network = executors::Network::bridge;
   std::vector<std::string> secrets;
   std::map<std::string, ProcessMode> process_modes;  // of resource groups; unordered where it says nothing
+  bool protected_ref = false;                        // the run's branch is a protected one
+  GcOptions caches;                                  // how much of them is kept
   Limits limits;
 };
 

@@ -137,6 +137,7 @@ struct Walk {
       } else if (S_ISREG(status.st_mode)) {
         file.entry.type = (status.st_mode & 0111U) != 0 ? TreeEntry::Type::executable : TreeEntry::Type::file;
         file.entry.size = static_cast<std::uint64_t>(status.st_size);
+        file.entry.mtime = nanoseconds(status.st_mtim);
       } else {
         continue;
       }
@@ -259,7 +260,7 @@ class TreeStorer {
 
   // `use(connection, tree)` is called in the transaction that completes the tree (or finds an equal one): gc never sees
   // a complete tree without a user.
-  ArtifactId store(const std::function<ArtifactId(Connection&, std::int64_t)>& use) {
+  ArtifactId store(const Store::Impl::UseTree& use) {
     recall_files();
     const std::int64_t read_at = wall_ns();
     {
@@ -508,7 +509,7 @@ class TreeStorer {
     return true;
   }
 
-  ArtifactId finish(std::int64_t read_at, const std::function<ArtifactId(Connection&, std::int64_t)>& use) {
+  ArtifactId finish(std::int64_t read_at, const Store::Impl::UseTree& use) {
     const Digest digest = walk_.content_digest();
     std::vector<TreeEntry> entries;
     entries.reserve(walk_.files.size());
@@ -551,7 +552,7 @@ class TreeStorer {
               db::Blob(bytes_of(stat_digest)), id, now)
             .run();
       }
-      return use(c, id);
+      return use(c, id, own);
     });
     complete_ = own;
     const std::scoped_lock lock(store_.stood_mutex);
@@ -584,30 +585,35 @@ ArtifactId add_artifact(Connection& c, const AttemptKey& key, std::string_view k
 
 }  // namespace
 
-ArtifactId Store::store_tree(const AttemptKey& key, std::string_view kind, std::string_view name,
-                             const std::filesystem::path& directory, std::optional<UnixMs> expires,
-                             std::stop_token stop) {
+ArtifactId Store::Impl::keep_tree(const std::filesystem::path& directory, std::stop_token stop, const UseTree& use) {
   Walk walk(directory);
   const std::int64_t now = wall_ns();
   if (walk.bytes > 4 * chunk_size && walk.newest_ctime <= now && walk.racy(now)) {
     std::this_thread::sleep_for(std::chrono::nanoseconds(racy_ns));  // so that it is known the next time
   }
   const Digest stat_digest = walk.stat_digest();
-  const std::optional<ArtifactId> unchanged = impl_->database.write("store artifacts", [&](Connection& c) {
+  const std::optional<ArtifactId> unchanged = database.write("store artifacts", [&](Connection& c) {
     Query query(
         c,
         "SELECT t.id FROM known_trees k JOIN trees t ON t.id = k.tree WHERE k.stamp = ? AND t.digest IS NOT NULL "
         "AND NOT EXISTS(SELECT 1 FROM tree_chunks u JOIN chunks p ON p.id = u.chunk WHERE u.tree = t.id "
         "AND p.name IS NOT NULL AND NOT p.synced AND p.boot <> ?)",
         db::Blob(bytes_of(stat_digest)), Processes::boot());
-    return query.step() ? std::optional(add_artifact(c, key, kind, name, query.integer(0), expires)) : std::nullopt;
+    return query.step() ? std::optional(use(c, query.integer(0), false)) : std::nullopt;
   });
   if (unchanged) {
     return *unchanged;
   }
-  TreeStorer storer(*impl_, walk, std::move(stop));
-  return storer.store(
-      [&](Connection& c, std::int64_t tree) { return add_artifact(c, key, kind, name, tree, expires); });
+  TreeStorer storer(*this, walk, std::move(stop));
+  return storer.store(use);
+}
+
+ArtifactId Store::store_tree(const AttemptKey& key, std::string_view kind, std::string_view name,
+                             const std::filesystem::path& directory, std::optional<UnixMs> expires,
+                             std::stop_token stop) {
+  return impl_->keep_tree(directory, std::move(stop), [&](Connection& c, std::int64_t tree, bool) {
+    return add_artifact(c, key, kind, name, tree, expires);
+  });
 }
 
 std::vector<ArtifactRow> Store::list_artifacts(RunId run) const {

@@ -62,6 +62,7 @@ struct TreeEntry {
   Type type = Type::file;
   std::string path;
   std::uint64_t size = 0;
+  std::int64_t mtime = 0;  // nanoseconds since 1970; 0: not known. No part of what a tree is found again by
   std::string target;
   std::vector<std::int64_t> chunks;
   bool is_file() const { return type == Type::file || type == Type::executable; }

@@ -70,6 +70,9 @@ class Query {
   std::optional<std::int64_t> maybe(int index) const {
     return null(index) ? std::nullopt : std::optional(integer(index));
   }
+  std::optional<double> maybe_real(int index) const {
+    return null(index) ? std::nullopt : std::optional(statement_.getColumn(index).getDouble());
+  }
   // Valid until the next step.
   std::string_view bytes(int index) const {
     const SQLite::Column column = statement_.getColumn(index);
@@ -87,6 +90,8 @@ class Query {
       statement_.bind(index_);
     } else if constexpr (std::is_enum_v<Value> || std::is_integral_v<Value>) {
       statement_.bind(index_, static_cast<std::int64_t>(value));
+    } else if constexpr (std::is_floating_point_v<Value>) {
+      statement_.bind(index_, static_cast<double>(value));
     } else if constexpr (std::is_convertible_v<Value, std::string_view>) {
       statement_.bind(index_, std::string(std::string_view(value)));
     } else if (value) {  // an optional

@@ -29,6 +29,16 @@ std::vector<TreeEntry> load_tree(const db::Database& database, ArtifactId id) {
   });
 }
 
+std::vector<TreeEntry> load_cached(const db::Database& database, std::uint64_t tree) {
+  return database.read("read a cache", [&](Connection& c) {
+    Query query(c, "SELECT manifest FROM trees WHERE id = ? AND digest IS NOT NULL", tree);
+    if (!query.step()) {
+      throw StoreError(StoreFault::missing, "the cache has just been replaced or removed");
+    }
+    return decode_manifest(query.bytes(0));
+  });
+}
+
 bool harmless(std::string_view path) {
   for (std::size_t at = 0; at <= path.size();) {
     const std::size_t end = std::min(path.find('/', at), path.size());
@@ -172,8 +182,16 @@ std::string Store::read_file(ArtifactId id, std::string_view path, std::size_t m
 }
 
 void Store::extract(ArtifactId id, const std::filesystem::path& directory, std::stop_token stop) const {
-  std::vector<TreeEntry> entries = load_tree(impl_->database, id);
-  const ChunkFiles files(impl_->chunk_directory());
+  impl_->extract(load_tree(impl_->database, id), directory, stop);
+}
+
+void Store::extract_tree(std::uint64_t tree, const std::filesystem::path& directory, std::stop_token stop) const {
+  impl_->extract(load_cached(impl_->database, tree), directory, stop);
+}
+
+void Store::Impl::extract(std::vector<TreeEntry> entries, const std::filesystem::path& directory,
+                          const std::stop_token& stop) const {
+  const ChunkFiles files(chunk_directory());
   Destination destination(directory);
   // Symlinks last: nothing of this artifact is looked up through them.
   std::stable_partition(entries.begin(), entries.end(),
@@ -208,7 +226,7 @@ void Store::extract(ArtifactId id, const std::filesystem::path& directory, std::
     const std::unique_ptr<const int, void (*)(const int*)> closing(&file, [](const int* open) { ::close(*open); });
     for (const std::int64_t chunk : entry.chunks) {
       const std::string bytes =
-          impl_->database.read("read an artifact", [&](Connection& c) { return load_chunk(c, files, chunk); });
+          database.read("read an artifact", [&](Connection& c) { return load_chunk(c, files, chunk); });
       for (std::string_view rest = bytes; !rest.empty();) {
         const ssize_t wrote = ::write(file, rest.data(), rest.size());
         if (wrote < 0 && errno != EINTR) {
@@ -219,6 +237,12 @@ void Store::extract(ArtifactId id, const std::filesystem::path& directory, std::
         }
         rest.remove_prefix(wrote > 0 ? static_cast<std::size_t>(wrote) : 0);
       }
+    }
+    if (entry.mtime > 0) {
+      constexpr std::int64_t second = 1'000'000'000;
+      const struct timespec time { entry.mtime / second, entry.mtime % second };
+      const struct timespec times[2] = {time, time};
+      ::futimens(file, times);  // build tools compare them; where it cannot be, they build anew
     }
   }
 }

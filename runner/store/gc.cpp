@@ -79,7 +79,8 @@ GcResult Store::Impl::remove_tree(std::int64_t tree) {
       [&](Connection& c) {
         Query(c,
               "UPDATE trees SET digest = NULL, process = 0 "
-              "WHERE id = ?1 AND NOT EXISTS(SELECT 1 FROM artifacts WHERE tree = ?1)",
+              "WHERE id = ?1 AND NOT EXISTS(SELECT 1 FROM artifacts WHERE tree = ?1) "
+              "AND NOT EXISTS(SELECT 1 FROM caches WHERE tree = ?1)",
               tree)
             .run();
         const bool changed = c.changes() > 0;
@@ -135,25 +136,23 @@ GcResult Store::Impl::remove_tree(std::int64_t tree) {
   return result;
 }
 
-namespace {
-
-// Trees without a user: those of artifacts that went, and those whose maker died or gave up.
-std::vector<std::int64_t> unused_trees(db::Database& database, Processes& processes, std::mutex& mutex,
-                                       const std::set<std::int64_t>& in_the_making) {
+// Trees without a user: those of artifacts and caches that went, and those whose maker died or gave up.
+std::vector<std::int64_t> Store::Impl::unused_trees() {
   return database.read("look for what may go", [&](Connection& c) {
     std::vector<std::pair<std::int64_t, std::int64_t>> candidates;  // tree, maker (0: complete)
     {
       Query query(c,
                   "SELECT id, CASE WHEN digest IS NULL THEN process ELSE 0 END FROM trees t "
-                  "WHERE NOT EXISTS(SELECT 1 FROM artifacts WHERE tree = t.id)");
+                  "WHERE NOT EXISTS(SELECT 1 FROM artifacts WHERE tree = t.id) "
+                  "AND NOT EXISTS(SELECT 1 FROM caches WHERE tree = t.id)");
       while (query.step()) {
         candidates.emplace_back(query.integer(0), query.integer(1));
       }
     }
-    const std::scoped_lock lock(mutex);  // after the look at the table: a tree is in both or in neither
+    const std::scoped_lock lock(trees_mutex);  // after the look at the table: a tree is in both or in neither
     std::vector<std::int64_t> unused;
     for (const auto& [tree, maker] : candidates) {
-      if (!in_the_making.contains(tree) &&
+      if (!trees_in_the_making.contains(tree) &&
           (maker == 0 || maker == processes.registered() || !processes.alive(c, maker))) {
         unused.push_back(tree);
       }
@@ -161,6 +160,8 @@ std::vector<std::int64_t> unused_trees(db::Database& database, Processes& proces
     return unused;
   });
 }
+
+namespace {
 
 void forget_the_dead(db::Database& database, Processes& processes) {
   database.write(
@@ -206,7 +207,48 @@ void shrink(db::Database& database) {
                                [](Connection& c) { c.handle().tryExec("PRAGMA wal_checkpoint(TRUNCATE)"); });
 }
 
+// Caches that were not used for too long, and of what is left the ones not used for longest, down to the limit. What
+// was used last stays, however large.
+std::vector<std::int64_t> spare_caches(db::Database& database, const GcOptions& options) {
+  return database.read("look for what may go", [&](Connection& c) {
+    std::vector<std::int64_t> spare;
+    std::uint64_t kept = 0;
+    std::set<std::int64_t> counted;  // a tree that several keys mean takes its room once
+    Query query(c,
+                "SELECT c.id, c.used, c.tree, t.bytes FROM caches c JOIN trees t ON t.id = c.tree "
+                "ORDER BY c.used DESC, c.id DESC");
+    while (query.step()) {
+      const std::uint64_t bytes = counted.contains(query.integer(2)) ? 0 : query.count(3);
+      const bool old = options.keep_caches && query.integer(1) < options.now - *options.keep_caches;
+      const bool much = options.caches_limit && !counted.empty() && kept + bytes > *options.caches_limit;
+      if (old || much) {
+        spare.push_back(query.integer(0));
+      } else {
+        kept += bytes;
+        counted.insert(query.integer(2));
+      }
+    }
+    return spare;
+  });
+}
+
 }  // namespace
+
+GcResult Store::prune_caches(const GcOptions& options) {
+  GcResult result;
+  for (const std::int64_t cache : spare_caches(impl_->database, options)) {
+    impl_->database.write(
+        "remove a cache", [&](Connection& c) { Query(c, "DELETE FROM caches WHERE id = ?", cache).run(); },
+        Urgency::result);
+    ++result.caches;
+  }
+  for (const std::int64_t tree : impl_->unused_trees()) {
+    const GcResult removed = impl_->remove_tree(tree);
+    result.chunks += removed.chunks;
+    result.bytes += removed.bytes;
+  }
+  return result;
+}
 
 GcResult Store::gc(const GcOptions& options) {
   GcResult result;
@@ -225,6 +267,7 @@ GcResult Store::gc(const GcOptions& options) {
           options.now);
   result.artifacts = expired.size();
   result.runs = old_runs.size();
+  result.caches = spare_caches(database, options).size();
   if (options.dry_run) {
     return result;
   }
@@ -237,12 +280,9 @@ GcResult Store::gc(const GcOptions& options) {
   for (const std::int64_t run : old_runs) {
     result.bytes += remove_run(database, run);
   }
-  for (const std::int64_t tree :
-       unused_trees(database, impl_->processes, impl_->trees_mutex, impl_->trees_in_the_making)) {
-    const GcResult removed = impl_->remove_tree(tree);
-    result.chunks += removed.chunks;
-    result.bytes += removed.bytes;
-  }
+  const GcResult caches = prune_caches(options);
+  result.chunks += caches.chunks;
+  result.bytes += caches.bytes;
   delete_all(database,
              "DELETE FROM known_files WHERE (dev, ino) IN (SELECT dev, ino FROM known_files WHERE seen < ? LIMIT ?)",
              options.now - forget_after);

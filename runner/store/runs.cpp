@@ -182,10 +182,10 @@ bool Store::finish_attempt(const AttemptKey& key, const AttemptEnd& end) {
         }
         if (!end.retried) {
           Query(c,
-                "UPDATE jobs SET state = ?, outcome = ?, allowed = ?, exit_code = ?, reason = ?, message = ? "
-                "WHERE run = ? AND job = ? AND state < ?",
-                final_state, end.outcome, end.allowed, end.exit_code, end.reason, end.message, key.run, key.job,
-                final_state)
+                "UPDATE jobs SET state = ?, outcome = ?, allowed = ?, exit_code = ?, reason = ?, message = ?, "
+                "coverage = ? WHERE run = ? AND job = ? AND state < ?",
+                final_state, end.outcome, end.allowed, end.exit_code, end.reason, end.message, end.coverage, key.run,
+                key.job, final_state)
               .run();
           Query(c, "DELETE FROM leases WHERE run = ? AND job = ?", key.run, key.job).run();
         }
@@ -278,7 +278,7 @@ std::vector<JobRow> Store::jobs(RunId run) const {
     std::vector<JobRow> rows;
     Query query(c,
                 "SELECT j.job, j.name, j.stage, j.state, j.outcome, j.allowed, j.exit_code, j.reason, j.message, "
-                "ifnull(a.attempt, 0), ifnull(a.state, 0), a.started, a.finished FROM jobs j "
+                "ifnull(a.attempt, 0), ifnull(a.state, 0), a.started, a.finished, j.coverage FROM jobs j "
                 "LEFT JOIN attempts a ON a.run = j.run AND a.job = j.job AND a.attempt = "
                 "(SELECT max(attempt) FROM attempts WHERE run = j.run AND job = j.job) WHERE j.run = ? ORDER BY j.job",
                 run);
@@ -299,6 +299,7 @@ std::vector<JobRow> Store::jobs(RunId run) const {
       }
       row.started = query.maybe(11);
       row.finished = query.maybe(12);
+      row.coverage = query.maybe_real(13);
       rows.push_back(std::move(row));
     }
     return rows;

@@ -91,6 +91,17 @@ CREATE TABLE resources(
   PRIMARY KEY(project, name, run, job)) STRICT, WITHOUT ROWID;
 CREATE INDEX resources_of_run ON resources(run);
 )sql",
+    // caches, releases and coverage
+    R"sql(
+ALTER TABLE jobs ADD COLUMN coverage REAL;
+CREATE TABLE caches(
+  id INTEGER PRIMARY KEY AUTOINCREMENT, project TEXT NOT NULL, key TEXT NOT NULL, tree INTEGER NOT NULL,
+  saved INTEGER NOT NULL, used INTEGER NOT NULL, UNIQUE(project, key)) STRICT;
+CREATE INDEX caches_of_tree ON caches(tree);
+CREATE TABLE releases(
+  project TEXT NOT NULL, tag TEXT NOT NULL, run INTEGER NOT NULL, job INTEGER NOT NULL, attempt INTEGER NOT NULL,
+  time INTEGER NOT NULL, json TEXT NOT NULL, PRIMARY KEY(project, tag)) STRICT, WITHOUT ROWID;
+)sql",
 };
 
 std::string random_hex(std::size_t digits) {

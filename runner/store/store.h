@@ -75,6 +75,7 @@ struct AttemptEnd {
   pipelines::Outcome outcome = pipelines::Outcome::broken;
   int exit_code = -1;  // -1: none
   std::string reason, message;
+  std::optional<double> coverage;  // percent
   bool allowed = false;
   bool retried = false;  // another attempt follows: the job itself goes on
   UnixMs finished = 0;
@@ -113,6 +114,7 @@ struct JobRow {
   bool allowed = false;
   int exit_code = -1;
   std::string reason, message;
+  std::optional<double> coverage;
   std::uint32_t attempts = 0;               // 0: none was begun
   std::optional<UnixMs> started, finished;  // of the last attempt
 };
@@ -157,15 +159,38 @@ struct ResourceAnswer {
   bool orphaned = false;  // it runs on without its runner
 };
 
+struct CacheRow {
+  std::string project, key;
+  std::uint64_t tree = 0;  // names the content: the same tree is the same content, for ever
+  std::uint64_t files = 0, bytes = 0;
+  UnixMs saved = 0, used = 0;  // used: saved or restored last
+};
+
+struct SavedCache {
+  std::uint64_t tree = 0;
+  std::uint64_t files = 0, bytes = 0;
+  bool stored = false;  // false: this very content was there already
+};
+
+struct ReleaseRow {
+  std::string project, tag;
+  AttemptKey key;  // who made it
+  UnixMs time = 0;
+  std::string json;  // what the author said of it
+};
+
 struct GcOptions {
   UnixMs now = 0;
   std::optional<std::uint64_t> keep_runs;  // the newest so many runs are kept whole; absent: all
-  std::optional<UnixMs> keep_for;  // runs that finished longer ago than this go with logs and events; absent: none
-  bool dry_run = false;            // counts artifacts and runs only
+  std::optional<UnixMs> keep_for;     // runs that finished longer ago than this go with logs and events; absent: none
+  std::optional<UnixMs> keep_caches;  // caches used longer ago than this go; absent: none
+  std::optional<std::uint64_t> caches_limit;  // bytes; above, those not used for longest go
+  bool dry_run = false;                       // counts artifacts and runs only
 };
 
 struct GcResult {
   std::uint64_t artifacts = 0, runs = 0, chunks = 0, bytes = 0;  // bytes: stored ones, given back
+  std::uint64_t caches = 0;
 };
 
 class Store;
@@ -260,6 +285,24 @@ class Store {
   void read_file(ArtifactId, std::string_view path, const std::function<void(std::string_view)>& sink) const;
   std::string read_file(ArtifactId, std::string_view path, std::size_t max) const;  // StoreError when larger
   std::uint64_t chunk_count() const;  // distinct pieces kept, for tests and `doctor`
+
+  // --- caches (caches.cpp) --------------------------------------------------------------------------------------
+  // A cache is a tree, as artifacts are, under a project's key. Saving replaces the whole: the last one wins.
+  SavedCache save_cache(std::string_view project, std::string_view key, const std::filesystem::path& directory,
+                        std::stop_token = {});
+  // Lets the key mean a tree that was stored before; absent when that is gone.
+  std::optional<SavedCache> save_cache(std::string_view project, std::string_view key, std::uint64_t tree);
+  std::optional<CacheRow> use_cache(std::string_view project, std::string_view key);          // counts as a use
+  std::vector<CacheRow> list_caches(std::optional<std::string> project = {}) const;           // the last used first
+  std::uint64_t clear_caches(std::string_view project, std::optional<std::string> key = {});  // how many went
+  // As extract(), of a cache.
+  void extract_tree(std::uint64_t tree, const std::filesystem::path& directory, std::stop_token = {}) const;
+  // What is over the limits goes, and the content nobody refers to any more.
+  GcResult prune_caches(const GcOptions&);
+
+  // --- releases (caches.cpp) ------------------------------------------------------------------------------------
+  void add_release(const ReleaseRow&);  // in place of an earlier one of that project and tag
+  std::optional<ReleaseRow> find_release(std::string_view project, std::string_view tag) const;
 
   // --- leases --------------------------------------------------------------------------------------------------
   // Unfinished runs whose process on this host is dead (or that nobody drives), oldest first.

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <set>
@@ -24,6 +25,8 @@ struct Packed {
 };
 Packed pack(std::string_view bytes, std::string& room);
 std::string unpack(std::int64_t codec, std::string_view stored, std::size_t size);
+
+struct TreeEntry;  // chunks.h
 
 // This process among those that share the database: alive as long as it holds its lock.
 class Processes {
@@ -78,6 +81,12 @@ struct Store::Impl {
   };
   std::mutex stood_mutex;
   std::map<std::pair<std::uint64_t, std::uint64_t>, Stood> stood;  // by device and inode
+  // Stores what is below `directory`, once: `use` is called in the transaction that completes or finds the tree, so
+  // that gc never sees a complete tree without a user. Returns what `use` did.
+  using UseTree = std::function<ArtifactId(db::Connection&, std::int64_t tree, bool stored)>;
+  ArtifactId keep_tree(const std::filesystem::path& directory, std::stop_token, const UseTree&);
+  void extract(std::vector<TreeEntry>, const std::filesystem::path& directory, const std::stop_token&) const;
+  std::vector<std::int64_t> unused_trees();
   // Gives up a tree: its references, then the pieces nobody else has. Returns what that gave back.
   GcResult remove_tree(std::int64_t tree);
 

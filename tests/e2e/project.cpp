@@ -384,7 +384,8 @@ std::vector<std::string> Project::job_directories() const {
   std::vector<std::string> found;
   if (!fs::exists(work())) return found;
   for (const auto& entry : fs::directory_iterator(work())) {
-    if (entry.path().filename() != "s") found.push_back(entry.path().filename().string());  // s: the snapshots
+    // s: the snapshots; c: the caches
+    if (const auto name = entry.path().filename(); name != "s" && name != "c") found.push_back(name.string());
   }
   return found;
 }

@@ -11,6 +11,7 @@
 #include <sys/un.h>
 #include <sys/xattr.h>
 
+#include <functional>
 #include <map>
 #include <set>
 
@@ -502,6 +503,147 @@ TEST_F(Collect, AFullDiskSaysWhichFile) {
   }
   EXPECT_FALSE(fs::exists(layer_));
   EXPECT_EQ(::umount2(small.c_str(), MNT_DETACH), 0);
+}
+
+// --- caches ----------------------------------------------------------------------------------------------------------
+
+class CollectCaches : public Collect {
+ protected:
+  static constexpr auto hour = std::chrono::hours(1);
+  // Of a job that began now: what was laid out before is older.
+  std::vector<CollectedCache> take_caches(bool passed = true, bool more = false) {
+    notices_.warnings.clear();
+    return collect_caches({layers_}, "/builds/p", tracked_, caches_, passed, more, layer_, begun_, notices_);
+  }
+  CacheSpec& cache(std::vector<std::string> paths, const fs::path& restored = {}) {
+    CacheSpec& made = caches_.emplace_back();
+    made.number = caches_.size() - 1;
+    made.paths = std::move(paths);
+    made.restored = restored;
+    return made;
+  }
+  // A restored cache with two files and a directory, as a layer between the job's own and the sources.
+  void restore() {
+    write_file(restored_ / "node_modules/a/index.js", "1");
+    write_file(restored_ / "node_modules/b.js", "2");
+    write_file(low_ / "source.c", "s");
+    fs::create_directories(up_);
+    layers_ = {up_, restored_, low_};
+    cache({"node_modules/"}, restored_);
+  }
+  fs::path restored_ = directory_ / "c/7";
+  std::vector<fs::path> layers_ = {up_, low_};
+  std::vector<CacheSpec> caches_;
+  std::chrono::system_clock::time_point begun_ = std::chrono::system_clock::now() + hour;
+};
+
+TEST_F(CollectCaches, IsTakenBesideTheArtifacts) {
+  write_file(up_ / "node_modules/a", "1");
+  write_file(up_ / "dist/b", "2");
+  cache({"node_modules"});
+  spec_.paths = {"dist", "node_modules"};
+  const auto taken = take_caches(true, true);
+  ASSERT_EQ(taken.size(), 1U);
+  EXPECT_FALSE(taken[0].unchanged);
+  EXPECT_EQ(taken[0].tree.files, 1U);
+  EXPECT_EQ(content(taken[0].tree.directory), (Content{{"node_modules", "/"}, {"node_modules/a", "1"}}));
+  take();
+  EXPECT_EQ(content(layer_), (Content{{"dist", "/"}, {"dist/b", "2"}, {"node_modules", "/"}, {"node_modules/a", "1"}}));
+}
+
+TEST_F(CollectCaches, TheLastTakerMovesWholeDirectories) {
+  write_file(up_ / "node_modules/a", "1");
+  const auto inode = inode_of(up_ / "node_modules");
+  cache({"node_modules"});
+  EXPECT_EQ(inode_of(take_caches().at(0).tree.directory / "node_modules"), inode);
+}
+
+TEST_F(CollectCaches, When) {
+  write_file(up_ / "a", "1");
+  cache({"a"}).when = pipelines::ArtifactsWhen::on_failure;
+  EXPECT_THAT(take_caches(true), IsEmpty());
+  EXPECT_FALSE(takes_caches(caches_, true));
+  EXPECT_TRUE(takes_caches(caches_, false));
+  EXPECT_EQ(take_caches(false).size(), 1U);
+}
+
+TEST_F(CollectCaches, PathsWithoutAMatchAreAWarning) {
+  write_file(up_ / "a", "1");
+  cache({"nothing"});
+  EXPECT_THAT(take_caches(), IsEmpty());
+  EXPECT_THAT(notices_.warnings, ElementsAre("cache: nothing matched nothing"));
+}
+
+TEST_F(CollectCaches, AsRestored) {
+  restore();
+  ASSERT_EQ(take_caches().size(), 1U);
+  EXPECT_TRUE(take_caches()[0].unchanged);
+  write_file(up_ / "other/file", "beside it");
+  EXPECT_TRUE(take_caches()[0].unchanged);
+  fs::create_directories(up_ / "node_modules");  // copied up, and nothing was changed in it
+  EXPECT_TRUE(take_caches()[0].unchanged);
+}
+
+TEST_F(CollectCaches, NotAsRestored) {
+  const std::vector<std::function<void()>> changes = {
+      [&] { write_file(up_ / "node_modules/new", "3"); },
+      [&] { write_file(up_ / "node_modules/b.js", "2"); },  // written anew, if only the same
+      [&] { write_file(up_ / "node_modules/a/index.js", "9"); },
+      [&] { fs::create_directories(up_ / "node_modules/empty"); },
+      [&] {
+        fs::create_directories(up_ / "node_modules");
+        if (::mknod((up_ / "node_modules/b.js").c_str(), S_IFCHR, makedev(0, 0)) != 0)
+          write_file(up_ / "node_modules/x", "");
+      },
+      [&] { caches_[0].paths = {"node_modules/a"}; },
+      [&] { caches_[0].paths.emplace_back("source.c"); },
+  };
+  for (std::size_t i = 0; i < changes.size(); ++i) {
+    SCOPED_TRACE(i);
+    caches_.clear();
+    remove_tree(up_);
+    remove_tree(layer_.string() + ".caches");
+    restore();
+    changes[i]();
+    ASSERT_EQ(take_caches(true, true).size(), 1U);
+    remove_tree(layer_.string() + ".caches");
+    EXPECT_FALSE(take_caches(true, true)[0].unchanged);
+  }
+}
+
+// Where there are no layers: a copy is the same while nobody touched it since the job began.
+TEST_F(CollectCaches, ACopyIsAsRestoredByItsTimes) {
+  restore();
+  const fs::path workspace = directory_ / "ws";
+  fs::create_directories(workspace);
+  overlay_copy({restored_}, workspace);
+  layers_ = {workspace};
+  EXPECT_TRUE(take_caches(true, true).at(0).unchanged);
+  begun_ = std::chrono::system_clock::now() - hour;  // it may have been touched
+  EXPECT_FALSE(take_caches(true, true).at(0).unchanged);
+  remove_tree(layer_.string() + ".caches");
+  begun_ += 2 * hour;
+  write_file(workspace / "node_modules/b.js", "longer");
+  EXPECT_FALSE(take_caches(true, true).at(0).unchanged);
+}
+
+TEST_F(CollectCaches, AnUnchangedOneCostsNextToNothing) {
+  restore();
+  for (int i = 0; i < 20000; ++i) {
+    const auto at = restored_ / "node_modules" / std::to_string(i % 50);
+    if (i < 50) fs::create_directories(at);
+    std::ofstream(at / std::to_string(i)) << i;
+  }
+  const auto timed = [](const auto& what) {
+    const auto begin = std::chrono::steady_clock::now();
+    what();
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  };
+  const double unchanged = timed([&] { EXPECT_TRUE(take_caches().at(0).unchanged); });
+  write_file(up_ / "node_modules/new", "x");
+  const double changed = timed([&] { EXPECT_FALSE(take_caches().at(0).unchanged); });
+  std::cerr << "20,000 files: unchanged " << unchanged << " s, taken " << changed << " s\n";
+  EXPECT_LT(unchanged * 20, changed);
 }
 
 }  // namespace

@@ -320,7 +320,7 @@ TEST(Keyword, Artifacts) {
   EXPECT_FALSE(job("").artifacts.any_paths());
   const Artifacts artifacts =
       job("artifacts:\n  name: $CI_JOB_NAME\n  paths: [out/, '*.log']\n  exclude: [out/tmp]\n  untracked: true\n"
-          "  when: always\n  expire_in: 1 week\n  expose_as: build\n  access: all")
+          "  when: always\n  expire_in: 1 week\n  access: all")
           .artifacts;
   EXPECT_EQ(artifacts.name, "$CI_JOB_NAME");
   EXPECT_EQ(artifacts.paths, (Strings{"out/", "*.log"}));
