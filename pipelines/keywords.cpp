@@ -97,6 +97,10 @@ bool read_dependencies(Reader& reader, const Key& key, Yaml yaml, JobDraft& draf
   return true;
 }
 
+bool read_parallel(Reader& reader, const Key& key, Yaml yaml, JobDraft& draft) {
+  return read(reader, key, yaml, draft.parallel);
+}
+
 struct Inheritance {
   bool all = true;
   std::vector<std::string> names;
@@ -183,10 +187,11 @@ constexpr JobKeyword job_table[] = {
     {{"coverage",
       [](Reader& r, const Key& k, Yaml y, JobDraft& d) { return read_coverage(r, k, y, d.job->coverage); }}},
     {{"inherit", read_inherit}},
+    {{"only", of_job<&Job::only>}},
+    {{"except", of_job<&Job::except>}},
+    {{"parallel", read_parallel}},
+    {{"manual_confirmation", of_job<&Job::manual_confirmation>}},
     // GitLab's, not carried out yet.
-    {{"only", nullptr, Support::refused, "use `rules`"}},
-    {{"except", nullptr, Support::refused, "use `rules`"}},
-    {{"parallel", nullptr, Support::refused, "write the jobs one by one; `extends` keeps them short"}},
     {{"trigger", nullptr, Support::refused, "run the other pipeline by a script for now"}},
     {{"run", nullptr, Support::refused, "use `script`"}},
     {{"inputs", nullptr, Support::refused, "use `variables`"}},
@@ -199,7 +204,6 @@ constexpr JobKeyword job_table[] = {
     {{"pages", nullptr, Support::left_out, no_server}},
     {{"publish", nullptr, Support::left_out, no_server}},
     {{"dast_configuration", nullptr, Support::left_out, no_server}},
-    {{"manual_confirmation", nullptr, Support::left_out, "starting a manual job by name is the confirmation"}},
     // Ours, not carried out yet.
     {{"scan", nullptr, Support::refused, step_note}},
     {{"image_build", nullptr, Support::refused, step_note}},

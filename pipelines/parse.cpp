@@ -12,6 +12,7 @@
 #include "pipelines/extends.h"
 #include "pipelines/findings.h"
 #include "pipelines/keywords.h"
+#include "pipelines/parallel.h"
 #include "pipelines/reader.h"
 #include "pipelines/yaml_tree.h"
 
@@ -75,6 +76,7 @@ class PipelineParser {
     pipeline_.stages = complete_stages(std::move(pipeline_.stages), draft_.has_stages);
     check_defaults();
     read_jobs();
+    expand_parallel(pipeline_, drafts_, findings_);
     check(pipeline_, drafts_, draft_, findings_);
   }
 
@@ -131,7 +133,7 @@ class PipelineParser {
       return false;
     }
     read_job(reader_, draft_.defaults, draft);
-    return true;
+    return !draft.parallel || reader_.charge(*body, draft.parallel->count - 1);
   }
 
   YamlTree& tree_;
