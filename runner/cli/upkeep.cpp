@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "executors/make.h"
+#include "pipelines/job_names.h"
 #include "runner/cli/commands.h"
 #include "runner/cli/completion.h"
 #include "runner/cli/doctor.h"
@@ -40,7 +41,7 @@ int job_names(const std::vector<std::string>& words) {
     const Words found = find_pipeline(words, {});
     const std::string text = read_pipeline_text(found.file);
     const pipelines::Parsed parsed = pipelines::parse(text, found.file.name);
-    for (const auto& job : parsed.pipeline.jobs) std::cout << job.name << '\n';
+    for (const auto name : pipelines::known_names(parsed.pipeline)) std::cout << name << '\n';
   } catch (const UsageError&) {
     return exit_code::usage;
   }
