@@ -13,6 +13,8 @@
 #include <utility>
 #include <vector>
 
+#include "pipelines/job_names.h"
+
 namespace pipelines {
 namespace {
 
@@ -22,13 +24,9 @@ constexpr std::size_t longest_name = 255;
 class Checker {
  public:
   Checker(const Pipeline& pipeline, const std::vector<JobDraft>& drafts, const PipelineDraft& draft, Findings& findings)
-      : pipeline_(pipeline), drafts_(drafts), draft_(draft), findings_(findings) {
+      : pipeline_(pipeline), drafts_(drafts), draft_(draft), findings_(findings), names_(pipeline) {
     for (std::uint32_t i = 0; i < pipeline.stages.size(); ++i) {
       stages_.emplace(pipeline.stages[i], i);
-    }
-    jobs_.reserve(pipeline.jobs.size());
-    for (std::uint32_t i = 0; i < pipeline.jobs.size(); ++i) {
-      jobs_.emplace(pipeline.jobs[i].name, i);
     }
     stage_of_.reserve(pipeline.jobs.size());
     for (std::size_t i = 0; i < pipeline.jobs.size(); ++i) {
@@ -40,10 +38,14 @@ class Checker {
     for (std::size_t i = 0; i < pipeline_.jobs.size(); ++i) {
       const Job& job = pipeline_.jobs[i];
       check_name(job);
-      check_work(job, drafts_[i]);
-      check_delay(job, drafts_[i]);
       check_needs(i);
       check_dependencies(i);
+      if (is_repetition(i)) {
+        continue;
+      }
+      check_work(job, drafts_[i]);
+      check_delay(job, drafts_[i]);
+      check_policies(job, drafts_[i]);
       check_on_stop(job, drafts_[i]);
     }
     check_circles();
@@ -51,6 +53,11 @@ class Checker {
   }
 
  private:
+  // A further instance of a parallel job: what is wrong with it has been said of the first.
+  bool is_repetition(std::size_t i) const {
+    return i > 0 && !pipeline_.jobs[i].origin.empty() && pipeline_.jobs[i].origin == pipeline_.jobs[i - 1].origin;
+  }
+
   // The job's stage, or none where there is no such stage, which is reported.
   std::optional<std::uint32_t> find_stage(std::size_t i) {
     const Job& job = pipeline_.jobs[i];
@@ -58,21 +65,22 @@ class Checker {
       // The default stage of a job whose `stage` may be mistyped says nothing.
       return job.stage_mark.line == 0 && drafts_[i].spoilt ? std::nullopt : std::optional(found->second);
     }
-    if (draft_.stages_spoilt || draft_.incomplete) {
+    if (draft_.stages_spoilt || draft_.incomplete || is_repetition(i)) {
       return std::nullopt;
     }
     if (job.stage_mark.line != 0) {
       const std::vector<std::string_view> known =
           findings_.suggests() ? std::vector<std::string_view>(pipeline_.stages.begin(), pipeline_.stages.end())
                                : std::vector<std::string_view>();
-      findings_.error(job.stage_mark,
-                      fmt::format("job \"{}\" is in the stage \"{}\", which is not defined", job.name, job.stage),
-                      did_you_mean(findings_.suggest(job.stage, known), stages_hint()));
-    } else if (!drafts_[i].spoilt) {
       findings_.error(
-          job.mark,
-          fmt::format("job \"{}\" has no `stage`, and there is no stage \"{}\", the default", job.name, job.stage),
-          stages_hint());
+          job.stage_mark,
+          fmt::format("job \"{}\" is in the stage \"{}\", which is not defined", job.written_name(), job.stage),
+          did_you_mean(findings_.suggest(job.stage, known), stages_hint()));
+    } else if (!drafts_[i].spoilt) {
+      findings_.error(job.mark,
+                      fmt::format("job \"{}\" has no `stage`, and there is no stage \"{}\", the default",
+                                  job.written_name(), job.stage),
+                      stages_hint());
     }
     return std::nullopt;
   }
@@ -108,10 +116,10 @@ class Checker {
     }
     if (draft.has_script) {
       const Yaml key = draft.body.find_key("script");
-      findings_.error(key.mark(), fmt::format("`script` of job \"{}\" is empty", job.name),
+      findings_.error(key.mark(), fmt::format("`script` of job \"{}\" is empty", job.written_name()),
                       "for example `script: make`");
     } else {
-      findings_.error(job.mark, fmt::format("job \"{}\" has no `script`", job.name),
+      findings_.error(job.mark, fmt::format("job \"{}\" has no `script`", job.written_name()),
                       "add `script: make`, or hide it with a name that begins with a dot");
     }
   }
@@ -119,7 +127,7 @@ class Checker {
   void check_delay(const Job& job, const JobDraft& draft) {
     if (job.when == When::delayed && !draft.start_in && !draft.spoilt) {
       findings_.error(draft.body.find("when").mark(),
-                      fmt::format("job \"{}\" has `when: delayed` without `start_in`", job.name),
+                      fmt::format("job \"{}\" has `when: delayed` without `start_in`", job.written_name()),
                       "add `start_in: 30 minutes`");
     }
     if (!draft.start_in) {
@@ -127,38 +135,64 @@ class Checker {
     }
     if (job.rules) {
       findings_.error(draft.body.find_key("start_in").mark(),
-                      fmt::format("job \"{}\" has both `start_in` and `rules`", job.name),
+                      fmt::format("job \"{}\" has both `start_in` and `rules`", job.written_name()),
                       "write `when: delayed` and `start_in` in the rule");
     } else if (const Yaml when = draft.body.find("when");
                job.when != When::delayed && (!when || when.text() == "on_success")) {
       findings_.error(draft.body.find_key("start_in").mark(),
-                      fmt::format("job \"{}\" has `start_in` without `when: delayed`", job.name),
+                      fmt::format("job \"{}\" has `start_in` without `when: delayed`", job.written_name()),
                       "add `when: delayed`");
     }
   }
 
-  // The named job. Reports when there is none: `SAYS "name", which is not defined`.
-  template <class Says>
-  std::optional<std::uint32_t> find_job(Mark mark, std::string_view name, const Says& says) {
-    if (const auto found = jobs_.find(name); found != jobs_.end()) {
-      return found->second;
+  void check_policies(const Job& job, const JobDraft& draft) {
+    if (!draft.body) {
+      return;  // its `extends` is wrong
     }
+    for (const std::string_view keyword : {"only", "except"}) {
+      const Yaml key = job.rules ? draft.body.find_key(keyword) : Yaml();
+      if (key && !draft.body.find(keyword).is_null()) {
+        findings_.error(key.mark(), fmt::format("job \"{}\" has both `rules` and `{}`", job.written_name(), keyword),
+                        fmt::format("say it in `rules`, or write `{}: null`", keyword),
+                        {draft.body.find_key("rules").mark()});
+      }
+    }
+    const Yaml confirmation = draft.body.find_key("manual_confirmation");
+    if (confirmation && !job.manual_confirmation.empty() && !can_be_manual(job)) {
+      findings_.warning(
+          confirmation.mark(),
+          fmt::format("`manual_confirmation` of job \"{}\", which is never manual, has no effect", job.written_name()),
+          "add `when: manual`, or remove it");
+    }
+  }
+
+  static bool can_be_manual(const Job& job) {
+    return job.when == When::manual ||
+           (job.rules && std::ranges::any_of(*job.rules, [](const Rule& rule) { return rule.when == When::manual; }));
+  }
+
+  // The named jobs. Reports when there is none: `SAYS "name", which is not defined`.
+  template <class Says>
+  std::span<const std::uint32_t> find_jobs(Mark mark, std::string_view name, const Says& says) {
+    const std::span<const std::uint32_t> found = names_.find(name);
+    if (found.empty()) {
+      report_undefined(mark, name, says, {});
+    }
+    return found;
+  }
+
+  template <class Says>
+  void report_undefined(Mark mark, std::string_view name, const Says& says, std::string otherwise) {
     if (draft_.incomplete || std::ranges::find(draft_.unfit, name) != draft_.unfit.end()) {
-      return std::nullopt;
+      return;
     }
     std::string hint;
     if (name.starts_with('.')) {
       hint = "a hidden job does not run";
     } else if (findings_.suggests()) {
-      std::vector<std::string_view> known;
-      known.reserve(pipeline_.jobs.size());
-      for (const Job& job : pipeline_.jobs) {
-        known.emplace_back(job.name);
-      }
-      hint = did_you_mean(findings_.suggest(name, known));
+      hint = did_you_mean(findings_.suggest(name, known_names(pipeline_)), std::move(otherwise));
     }
     findings_.error(mark, fmt::format("{} \"{}\", which is not defined", says(), name), std::move(hint));
-    return std::nullopt;
   }
 
   bool is_later(std::size_t job, std::uint32_t other) const {
@@ -178,68 +212,109 @@ class Checker {
   }
 
   void check_needs(std::size_t i, const std::vector<Need>& needs) {
-    const Job& job = pipeline_.jobs[i];
-    if (needs.size() > most_needs) {
-      findings_.error(needs[most_needs].mark, fmt::format("job \"{}\" needs {} jobs; at most {} are allowed", job.name,
-                                                          needs.size(), most_needs));
+    const std::string& name = pipeline_.jobs[i].written_name();
+    needed_.clear();
+    std::size_t count = 0;
+    for (const Need& need : needs) {
+      const std::span<const std::uint32_t> others = names_.find(need);
+      count += std::max<std::size_t>(others.size(), 1);
+      if (count <= most_needs) {
+        check_need(i, need, others);
+      }
+    }
+    if (count > most_needs) {
+      findings_.error(needs[std::min(most_needs, needs.size() - 1)].mark,
+                      fmt::format("job \"{}\" needs {} jobs; at most {} are allowed", name, count, most_needs));
       return;
     }
-    for (const Need& need : needs) {
-      if (need.job == job.name) {
-        findings_.error(need.mark, fmt::format("job \"{}\" needs itself", job.name), "remove it from `needs`");
-        continue;
-      }
-      if (need.optional && !jobs_.contains(need.job)) {
-        continue;
-      }
-      const std::optional<std::uint32_t> other =
-          find_job(need.mark, need.job, [&] { return fmt::format("job \"{}\" needs", job.name); });
-      if (other && is_later(i, *other)) {
-        findings_.error(need.mark,
-                        fmt::format("job \"{}\" needs \"{}\", which is in a later stage", job.name, need.job),
-                        fmt::format("\"{}\" is in \"{}\", \"{}\" in \"{}\"", job.name, job.stage, need.job,
-                                    pipeline_.jobs[*other].stage),
-                        {pipeline_.jobs[*other].mark});
+    std::ranges::sort(needed_, {}, &std::pair<std::uint32_t, Mark>::first);
+    for (std::size_t n = 1; n < needed_.size(); ++n) {
+      if (needed_[n].first == needed_[n - 1].first) {
+        findings_.error(needed_[n].second,
+                        fmt::format("job \"{}\" needs \"{}\" twice", name, pipeline_.jobs[needed_[n].first].name),
+                        "remove one of them", {needed_[n - 1].second});
       }
     }
+  }
+
+  void check_need(std::size_t i, const Need& need, std::span<const std::uint32_t> others) {
+    const Job& job = pipeline_.jobs[i];
+    if (others.empty()) {
+      if (!need.optional) {
+        report_undefined(
+            need.mark, need.job, [&] { return fmt::format("job \"{}\" needs", job.written_name()); },
+            matrix_hint(need));
+      }
+      return;
+    }
+    if (std::ranges::find(others, i) != others.end()) {
+      findings_.error(need.mark, fmt::format("job \"{}\" needs itself", job.written_name()), "remove it from `needs`");
+    } else if (is_later(i, others[0])) {
+      findings_.error(need.mark,
+                      fmt::format("job \"{}\" needs \"{}\", which is in a later stage", job.written_name(), need.job),
+                      fmt::format("\"{}\" is in \"{}\", \"{}\" in \"{}\"", job.written_name(), job.stage, need.job,
+                                  pipeline_.jobs[others[0]].stage),
+                      {pipeline_.jobs[others[0]].mark});
+    } else {
+      for (const std::uint32_t other : others) {
+        needed_.emplace_back(other, need.mark);
+      }
+    }
+  }
+
+  // For a `needs:parallel:matrix` that names no instance.
+  std::string matrix_hint(const Need& need) const {
+    const std::span<const std::uint32_t> all =
+        need.origin.empty() ? std::span<const std::uint32_t>() : names_.find(need.origin);
+    return all.empty() ? std::string()
+                       : fmt::format("name all its values, in the order of its `parallel:matrix`: \"{}\" is one",
+                                     pipeline_.jobs[all[0]].name);
   }
 
   void check_dependencies(std::size_t i) {
     const Job& job = pipeline_.jobs[i];
     const Yaml list = drafts_[i].dependencies;
-    if (!list || !job.dependencies) {
+    if (!list || !job.dependencies || is_repetition(i)) {
       return;
     }
     for (std::size_t d = 0; d < list.size(); ++d) {
       const Mark mark = list.item(d).mark();
       const std::string_view name = list.item(d).text();
-      const std::optional<std::uint32_t> other =
-          find_job(mark, name, [&] { return fmt::format("`dependencies` of job \"{}\" names", job.name); });
-      if (!other) {
+      const std::span<const std::uint32_t> others =
+          find_jobs(mark, name, [&] { return fmt::format("`dependencies` of job \"{}\" names", job.written_name()); });
+      if (others.empty()) {
         continue;
       }
-      if (*other == i || is_later(i, *other)) {
-        findings_.error(
-            mark,
-            fmt::format("`dependencies` of job \"{}\" names \"{}\", which does not run before it", job.name, name),
-            "artifacts come from jobs of earlier stages", {pipeline_.jobs[*other].mark});
-      } else if (job.needs && !job.needs->empty() &&
-                 std::ranges::find(*job.needs, name, &Need::job) == job.needs->end()) {
-        findings_.error(
-            mark, fmt::format("`dependencies` of job \"{}\" names \"{}\", which is not in its `needs`", job.name, name),
-            "with `needs`, artifacts come only from the jobs in it");
+      if (std::ranges::find(others, i) != others.end() || is_later(i, others[0])) {
+        findings_.error(mark,
+                        fmt::format("`dependencies` of job \"{}\" names \"{}\", which does not run before it",
+                                    job.written_name(), name),
+                        "artifacts come from jobs of earlier stages", {pipeline_.jobs[others[0]].mark});
+      } else if (job.needs && !job.needs->empty() && !is_needed(others, *job.needs)) {
+        findings_.error(mark,
+                        fmt::format("`dependencies` of job \"{}\" names \"{}\", which is not in its `needs`",
+                                    job.written_name(), name),
+                        "with `needs`, artifacts come only from the jobs in it");
       }
     }
   }
 
+  // Whether one of the jobs is among the needed ones.
+  bool is_needed(std::span<const std::uint32_t> jobs, const std::vector<Need>& needs) const {
+    return std::ranges::any_of(needs, [&](const Need& need) {
+      const std::span<const std::uint32_t> needed = names_.find(need);
+      return std::ranges::find_first_of(needed, jobs) != needed.end();
+    });
+  }
+
   void check_on_stop(const Job& job, const JobDraft& draft) {
-    if (!job.environment || job.environment->on_stop.empty() || jobs_.contains(job.environment->on_stop)) {
+    if (!job.environment || job.environment->on_stop.empty()) {
       return;
     }
     const Yaml environment = draft.body.find("environment");
     const Yaml on_stop = environment ? environment.find("on_stop") : Yaml();
-    find_job(on_stop ? on_stop.mark() : job.mark, job.environment->on_stop,
-             [&] { return fmt::format("`environment:on_stop` of job \"{}\" names", job.name); });
+    find_jobs(on_stop ? on_stop.mark() : job.mark, job.environment->on_stop,
+              [&] { return fmt::format("`environment:on_stop` of job \"{}\" names", job.written_name()); });
   }
 
   // Depth first without recursion; a circle is named once, and jobs of a circle already named end the search.
@@ -248,6 +323,11 @@ class Checker {
     struct Visit {
       std::uint32_t job = 0;
       std::size_t next_need = 0;
+      std::size_t next_instance = 0;  // of that need
+
+      const Need& last_need(const Pipeline& pipeline) const {
+        return (*pipeline.jobs[job].needs)[next_need - (next_instance == 0 ? 1 : 0)];
+      }
     };
     std::vector<State> states(pipeline_.jobs.size(), State::fresh);
     std::vector<Visit> path;
@@ -265,12 +345,17 @@ class Checker {
           path.pop_back();
           continue;
         }
-        const Need& need = (*job.needs)[visit.next_need++];
-        const auto found = jobs_.find(need.job);
-        if (found == jobs_.end() || found->second == visit.job) {
+        const std::span<const std::uint32_t> others = names_.find((*job.needs)[visit.next_need]);
+        // A job that needs itself has been told.
+        const bool idle = others.empty() || std::ranges::find(others, visit.job) != others.end();
+        const std::uint32_t other = idle ? visit.job : others[visit.next_instance];
+        if (++visit.next_instance >= others.size()) {
+          ++visit.next_need;
+          visit.next_instance = 0;
+        }
+        if (other == visit.job) {
           continue;
         }
-        const std::uint32_t other = found->second;
         if (states[other] == State::fresh) {
           states[other] = State::open;
           path.push_back({other});
@@ -279,7 +364,7 @@ class Checker {
           std::vector<CircleMember> members;
           for (auto at = begin; at != path.end(); ++at) {
             const Job& member = pipeline_.jobs[at->job];
-            members.push_back({member.name, (*member.needs)[at->next_need - 1].mark});
+            members.push_back({member.name, at->last_need(pipeline_).mark});
             states[at->job] = State::named;
           }
           findings_.circle("jobs need each other in a circle", members, "remove one of these needs");
@@ -312,8 +397,9 @@ class Checker {
   const PipelineDraft& draft_;
   Findings& findings_;
   std::unordered_map<std::string_view, std::uint32_t> stages_;
-  std::unordered_map<std::string_view, std::uint32_t> jobs_;
+  JobNames names_;
   std::vector<std::optional<std::uint32_t>> stage_of_;
+  std::vector<std::pair<std::uint32_t, Mark>> needed_;  // by the job that is being looked at
 };
 
 }  // namespace

@@ -61,7 +61,8 @@ void set_predefined(VariableSet& set, const Job& job) {
   predefined("CI_JOB_NAME", job.name);
   predefined("CI_JOB_NAME_SLUG", slug(job.name));
   predefined("CI_JOB_STAGE", job.stage);
-  predefined("CI_NODE_TOTAL", "1");
+  predefined("CI_NODE_TOTAL", std::to_string(std::max(job.node_total, 1U)));
+  if (job.node_index != 0) predefined("CI_NODE_INDEX", std::to_string(job.node_index));
   if (!job.environment) return;
   // The slug and the tier need the name that the variables make.
   const Environment& environment = *job.environment;
@@ -111,7 +112,8 @@ std::optional<VariableSet::Entry> job_variable(const SharedVariables& shared, co
   if (name == "CI_JOB_NAME") return predefined(job.name);
   if (name == "CI_JOB_NAME_SLUG") return predefined(slug(job.name));
   if (name == "CI_JOB_STAGE") return predefined(job.stage);
-  if (name == "CI_NODE_TOTAL") return predefined("1");
+  if (name == "CI_NODE_TOTAL") return predefined(std::to_string(std::max(job.node_total, 1U)));
+  if (name == "CI_NODE_INDEX" && job.node_index != 0) return predefined(std::to_string(job.node_index));
   return entry ? std::optional(*entry) : std::nullopt;
 }
 

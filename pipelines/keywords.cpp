@@ -102,6 +102,10 @@ bool read_publish(Reader& reader, const Key& key, Yaml yaml, JobDraft& draft) {
   return read(reader, key, yaml, draft.publish);
 }
 
+bool read_parallel(Reader& reader, const Key& key, Yaml yaml, JobDraft& draft) {
+  return read(reader, key, yaml, draft.parallel);
+}
+
 struct Inheritance {
   bool all = true;
   std::vector<std::string> names;
@@ -192,10 +196,11 @@ constexpr JobKeyword job_table[] = {
     {{"coverage",
       [](Reader& r, const Key& k, Yaml y, JobDraft& d) { return read_coverage(r, k, y, d.job->coverage); }}},
     {{"inherit", read_inherit}},
+    {{"only", of_job<&Job::only>}},
+    {{"except", of_job<&Job::except>}},
+    {{"parallel", read_parallel}},
+    {{"manual_confirmation", of_job<&Job::manual_confirmation>}},
     // GitLab's, not carried out yet.
-    {{"only", nullptr, Support::refused, "use `rules`"}},
-    {{"except", nullptr, Support::refused, "use `rules`"}},
-    {{"parallel", nullptr, Support::refused, "write the jobs one by one; `extends` keeps them short"}},
     {{"trigger", nullptr, Support::refused, "run the other pipeline by a script for now"}},
     {{"run", nullptr, Support::refused, "use `script`"}},
     {{"inputs", nullptr, Support::refused, "use `variables`"}},
@@ -204,7 +209,6 @@ constexpr JobKeyword job_table[] = {
     {{"identity", nullptr, Support::left_out, no_server}, in_default},
     {{"secrets", nullptr, Support::left_out, "give secrets with `--secret NAME`"}},
     {{"dast_configuration", nullptr, Support::left_out, no_server}},
-    {{"manual_confirmation", nullptr, Support::left_out, "starting a manual job by name is the confirmation"}},
     // Ours, not carried out yet.
     {{"scan", nullptr, Support::refused, step_note}},
     {{"image_build", nullptr, Support::refused, step_note}},

@@ -5,6 +5,8 @@
 
 #include <bitset>
 #include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -14,6 +16,13 @@
 
 namespace pipelines {
 
+// `parallel`: how many instances, or the variables of each.
+struct Parallel {
+  std::uint32_t count = 1;
+  std::vector<Variables> matrix;  // not empty: one instance each
+  Mark mark;
+};
+
 // A job while it is read: the job, and what only the checks want to know.
 struct JobDraft {
   Job* job = nullptr;
@@ -21,6 +30,7 @@ struct JobDraft {
   Yaml dependencies;  // values, where present
   Yaml start_in;
   std::string publish;      // unexpanded
+  std::optional<Parallel> parallel;
   bool has_script = false;  // the keyword is there, whatever its value
   bool spoilt = false;      // a keyword was refused, or `extends` failed: what seems to be missing may not be
   bool inherits_defaults = true;
@@ -47,6 +57,8 @@ struct DefaultEntry {
   Yaml key;
   Yaml value;
 };
+
+bool read(Reader&, const Key&, Yaml, Parallel& out);
 
 // Reads a job's body, then the defaults that it does not have itself.
 void read_job(Reader&, std::span<const DefaultEntry> defaults, JobDraft&);

@@ -14,6 +14,7 @@
 #include "pipelines/extends.h"
 #include "pipelines/findings.h"
 #include "pipelines/keywords.h"
+#include "pipelines/parallel.h"
 #include "pipelines/reader.h"
 #include "pipelines/reference.h"
 #include "pipelines/yaml_tree.h"
@@ -85,6 +86,7 @@ class PipelineParser {
     pipeline_.stages = complete_stages(std::move(pipeline_.stages), draft_.has_stages);
     check_defaults();
     read_jobs();
+    expand_parallel(pipeline_, drafts_, findings_);
     check(pipeline_, drafts_, draft_, findings_);
   }
 
@@ -217,7 +219,7 @@ class PipelineParser {
       return false;
     }
     read_job(reader_, draft_.defaults, draft);
-    return true;
+    return !draft.parallel || reader_.charge(*body, draft.parallel->count - 1);
   }
 
   YamlTree& tree_;

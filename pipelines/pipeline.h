@@ -48,10 +48,12 @@ struct Service {
 };
 
 struct Need {
-  std::string job;
+  std::string job;  // a job's name, or that of a parallel one: all its instances
   bool artifacts = true;
   bool optional = false;
   Mark mark;
+  // Of `needs:parallel:matrix`: the job as the author named it; `job` is one instance's full name then.
+  std::string origin = {};
 };
 
 enum class When : std::uint8_t { on_success, on_failure, always, never, manual, delayed };
@@ -128,18 +130,42 @@ struct Release {
   std::vector<Link> links;
 };
 
+// Which other runs and jobs a run makes superfluous (workflow:auto_cancel). Absent: not said here.
+enum class OnNewCommit : std::uint8_t { conservative, interruptible, none };
+struct AutoCancel {
+  std::optional<OnNewCommit> on_new_commit;  // default: conservative
+  std::optional<bool> on_job_failure;        // true: `all`; default: `none`
+};
+
 struct Rule {
   std::optional<Expression> condition;  // `if`
   std::optional<std::vector<std::string>> changes;
   std::string compare_to;  // changes:compare_to
   std::optional<std::vector<std::string>> exists;
+  std::string exists_project, exists_ref;  // exists:project, exists:ref; unexpanded, empty: this project's sources
   std::optional<When> when;
   std::optional<AllowFailure> allow_failure;
   std::optional<std::chrono::seconds> start_in;
   Variables variables;
   std::optional<std::vector<Need>> needs;
   std::optional<bool> interruptible;
+  std::optional<AutoCancel> auto_cancel;  // of workflow:rules
   Mark mark;
+};
+
+// `only` or `except` (docs.gitlab.com/ee/ci/yaml/deprecated_keywords; lib/gitlab/ci/build/policy). Within a part one
+// match is enough; `only` lets a job in when all its parts hold, `except` keeps it out when any does.
+struct PolicyRef {
+  std::string text;     // as written
+  std::string name;     // a keyword ("tags", "merge_requests", …) or a ref; without the "@group/project"
+  std::string project;  // of "main@group/project"; empty: any
+  std::optional<Expression> pattern;  // of "/…/": asks for the variable "REF"
+};
+struct Policy {
+  std::optional<std::vector<PolicyRef>> refs;  // absent in `only`: branches and tags
+  std::optional<std::vector<Expression>> variables;
+  std::optional<std::vector<std::string>> changes;
+  bool kubernetes = false;
 };
 
 // The shell work of a job: items as the author wrote them, each one or more lines.
@@ -155,6 +181,11 @@ struct Environment {
 
 struct Job {
   std::string name;
+  // Where `parallel` made this job: the name that the author wrote (`name` is "test 1/3" or "test: [a, b]" then), which
+  // instance it is, from 1, and of how many. Its matrix variables are among `variables`.
+  std::string origin;
+  std::uint32_t node_index = 0;
+  std::uint32_t node_total = 0;
   Mark mark;
   std::string stage = "test";
   Mark stage_mark;
@@ -171,6 +202,7 @@ struct Job {
   std::optional<Pages> pages;
   std::optional<Release> release;
   std::optional<std::vector<Rule>> rules;
+  std::optional<Policy> only, except;  // never beside `rules`
   When when = When::on_success;
   std::optional<std::chrono::seconds> start_in;
   std::optional<AllowFailure> allow_failure;  // absent: false, but true for a job-level `when: manual`
@@ -181,10 +213,14 @@ struct Job {
   std::string resource_group;
   std::optional<Environment> environment;
   std::string coverage;  // RE2 text without its slashes
+  std::string manual_confirmation;
+
+  const std::string& written_name() const { return origin.empty() ? name : origin; }
 };
 
 struct Workflow {
-  std::string name;
+  std::string name;  // unexpanded
+  AutoCancel auto_cancel;
   std::optional<std::vector<Rule>> rules;
 };
 
@@ -192,7 +228,7 @@ struct Pipeline {
   std::vector<std::string> stages;  // with .pre first and .post last
   Variables variables;
   Workflow workflow;
-  std::vector<Job> jobs;  // in the file's order; hidden jobs are not here
+  std::vector<Job> jobs;  // in the file's order, parallel ones as their instances; hidden jobs are not here
 };
 
 }  // namespace pipelines

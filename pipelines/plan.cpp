@@ -4,7 +4,9 @@
 #include <unordered_map>
 #include <utility>
 
+#include "pipelines/job_names.h"
 #include "pipelines/job_variables.h"
+#include "pipelines/policy.h"
 #include "pipelines/rules.h"
 
 namespace pipelines {
@@ -27,11 +29,38 @@ const std::vector<Need>* needs_of(const Job& job, const PlannedJob& planned) {
 
 std::string shown_value(const VariableSet::Entry& entry) { return entry.masked ? "[MASKED]" : entry.value; }
 
+// Why a part of `only` did not hold.
+std::string why_not(const VariableSet& variables, const PlannedJob& planned) {
+  switch (planned.policy_part) {
+    case PolicyPart::refs:
+      return "; this is " + RunKind(variables).describe();
+    case PolicyPart::variables:
+      return "; none is true";
+    case PolicyPart::changes:
+      return "; nothing there changed";
+    case PolicyPart::kubernetes:
+      break;
+  }
+  return "; there is none here";
+}
+
+std::string describe_policies(const Job& job, const Expression::Lookup& lookup) {
+  std::string text;
+  if (job.only) text = "only " + describe(*job.only, lookup);
+  if (job.except) text += (text.empty() ? "" : "; ") + ("not except " + describe(*job.except, lookup));
+  return text;
+}
+
 // Makes one plan: workflow, each job's rules, what was asked for, then what waits for what.
 class Planner {
  public:
   Planner(const Pipeline& pipeline, const Trigger& trigger, const Facts& facts)
-      : pipeline_(pipeline), trigger_(trigger), rules_(facts) {}
+      : pipeline_(pipeline),
+        trigger_(trigger),
+        rules_(facts),
+        run_(trigger.variables),
+        policies_(run_, rules_),
+        names_(pipeline) {}
 
   Plan make() {
     plan_.trigger_variables = trigger_.variables;
@@ -39,6 +68,7 @@ class Planner {
     plan_.shared_variables.set_all(pipeline_.variables, Precedence::global);
     add_jobs();
     if (!admitted_by_workflow()) return std::move(plan_);
+    set_name();
     for (std::size_t i = 0; i < plan_.jobs.size(); ++i) decide(pipeline_.jobs[i], plan_.jobs[i]);
     if (trigger_.only.empty()) {
       refuse_only_pre_post();
@@ -48,6 +78,8 @@ class Planner {
     for (PlannedJob& job : plan_.jobs) {
       if (job.included) connect(job);
     }
+    refuse_circles();
+    warn_of_unknown_projects();
     find_producers();
     explain_emptiness();
     return std::move(plan_);
@@ -64,17 +96,16 @@ class Planner {
     std::unordered_map<std::string_view, std::uint32_t> stages;
     for (std::uint32_t i = 0; i < pipeline_.stages.size(); ++i) stages.emplace(pipeline_.stages[i], i);
     plan_.jobs.resize(pipeline_.jobs.size());
-    index_.reserve(pipeline_.jobs.size());
     for (JobIndex i = 0; i < plan_.jobs.size(); ++i) {
       const auto stage = stages.find(pipeline_.jobs[i].stage);
       plan_.jobs[i].job = i;
       plan_.jobs[i].stage = stage == stages.end() ? 0 : stage->second;  // parse() refuses an unknown stage
-      index_.emplace(pipeline_.jobs[i].name, i);
     }
   }
 
   // Lays the matching rule's variables under every job's.
   bool admitted_by_workflow() {
+    plan_.cancel_on_failure = pipeline_.workflow.auto_cancel.on_job_failure.value_or(false);
     if (!pipeline_.workflow.rules) return true;
     const std::vector<Rule>& rules = *pipeline_.workflow.rules;
     const auto find = [this](std::string_view name) { return plan_.shared_variables.find(name); };
@@ -85,6 +116,8 @@ class Planner {
     const std::optional<std::uint32_t> matched = rules_.first_match(rules, value);
     if (matched && rules[*matched].when != When::never) {
       plan_.shared_variables.set_all(rules[*matched].variables, Precedence::workflow_rule);
+      const std::optional<AutoCancel>& auto_cancel = rules[*matched].auto_cancel;
+      if (auto_cancel && auto_cancel->on_job_failure) plan_.cancel_on_failure = *auto_cancel->on_job_failure;
       return true;
     }
     const auto shown = [&](std::string_view name) -> std::optional<std::string> {
@@ -98,24 +131,66 @@ class Planner {
     return false;
   }
 
+  // workflow:name, which sees the variables of workflow:rules.
+  void set_name() {
+    if (pipeline_.workflow.name.empty()) return;
+    VariableSet shown = plan_.shared_variables;  // the name is seen by everybody
+    for (const auto& [name, entry] : plan_.shared_variables.entries()) {
+      if (entry.masked) shown.set(name, shown_value(entry), entry.precedence, /*expand=*/false, /*masked=*/true);
+    }
+    plan_.name = shown.expanded().expand(pipeline_.workflow.name);
+    if (plan_.name.empty()) return;
+    for (VariableSet* set : {&plan_.trigger_variables, &plan_.shared_variables}) {
+      set->set("CI_PIPELINE_NAME", plan_.name, Precedence::predefined, /*expand=*/false);
+    }
+  }
+
+  Expression::Lookup lookup_of(const Job& job) const {
+    return [this, &job](std::string_view name) -> std::optional<std::string> {
+      const SharedVariables shared{plan_.trigger_variables, plan_.shared_variables};
+      std::optional<VariableSet::Entry> entry = job_variable(shared, job, name);
+      return entry ? std::optional(std::move(entry->value)) : std::nullopt;
+    };
+  }
+
+  // By `only` and `except`. Without them a job is for branches and tags; workflow:rules take that default away.
+  bool admitted_by_policy(const Job& job, PlannedJob& planned) {
+    const auto refuse = [&](Decision decision, PolicyPart part) {
+      planned.decision = decision;
+      planned.policy_part = part;
+      planned.included = false;
+      return false;
+    };
+    if (!job.only && !pipeline_.workflow.rules && !run_.branch && !run_.tag) {
+      return refuse(Decision::implicit_only, PolicyPart::refs);
+    }
+    if (!job.only && !job.except) return true;
+    planned.decision = Decision::policy;
+    const Expression::Lookup lookup = lookup_of(job);
+    if (job.only) {
+      if (const auto part = policies_.missed(*job.only, lookup)) return refuse(Decision::only, *part);
+    }
+    if (job.except) {
+      if (const auto part = policies_.hit(*job.except, lookup)) return refuse(Decision::except, *part);
+    }
+    return true;
+  }
+
   // In or out by the job's own rules, and what they say of `when` and `allow_failure`.
   void decide(const Job& job, PlannedJob& planned) {
     planned.when = job.when;
     planned.included = true;
     const Rule* rule = nullptr;
     if (job.rules) {
-      const SharedVariables shared{plan_.trigger_variables, plan_.shared_variables};
-      const std::optional<std::uint32_t> matched =
-          rules_.first_match(*job.rules, [&](std::string_view name) -> std::optional<std::string> {
-            std::optional<VariableSet::Entry> entry = job_variable(shared, job, name);
-            return entry ? std::optional(std::move(entry->value)) : std::nullopt;
-          });
+      const std::optional<std::uint32_t> matched = rules_.first_match(*job.rules, lookup_of(job));
       planned.decision = matched ? Decision::rule : Decision::no_rule_matched;
       planned.included = matched.has_value();
       if (!matched) return;
       planned.rule = *matched;
       rule = &(*job.rules)[*matched];
       planned.when = rule->when.value_or(job.when);
+    } else if (!admitted_by_policy(job, planned)) {
+      return;
     }
     if (planned.when == When::never) {
       planned.decision = Decision::never;
@@ -159,12 +234,9 @@ class Planner {
       queue.push_back(job);
     };
     for (const std::string& name : trigger_.only) {
-      const auto found = index_.find(name);
-      if (found == index_.end()) {
-        refuse_unknown(name);
-      } else {
-        take(found->second, true);
-      }
+      const auto found = names_.find(name);
+      if (found.empty()) refuse_unknown(name);
+      for (const JobIndex job : found) take(job, true);
     }
     std::vector<std::vector<JobIndex>> stages;
     if (trigger_.with_needs) {
@@ -177,8 +249,7 @@ class Planner {
       queue.pop_back();
       if (const std::vector<Need>* needs = needs_of(job_of(job), job)) {
         for (const Need& need : *needs) {
-          const auto found = index_.find(need.job);
-          if (found != index_.end()) take(found->second, by_name[job.job]);
+          for (const JobIndex needed : names_.find(need)) take(needed, by_name[job.job]);
         }
         continue;
       }
@@ -195,10 +266,7 @@ class Planner {
   }
 
   void refuse_unknown(const std::string& name) {
-    std::vector<std::string_view> names;
-    names.reserve(pipeline_.jobs.size());
-    for (const Job& job : pipeline_.jobs) names.push_back(job.name);
-    const std::string_view near = nearest(name, names);
+    const std::string_view near = nearest(name, known_names(pipeline_));
     error({}, "no job is called \"" + name + '"', near.empty() ? "" : "did you mean \"" + std::string(near) + "\"?",
           {});
   }
@@ -209,26 +277,92 @@ class Planner {
     if (job.dependencies) {
       planned.dependencies.emplace();
       for (const std::string& name : *job.dependencies) {
-        const auto found = index_.find(name);
-        if (found != index_.end() && plan_.jobs[found->second].included) planned.dependencies->push_back(found->second);
+        for (const JobIndex other : names_.find(name)) {
+          if (plan_.jobs[other].included) planned.dependencies->push_back(other);
+        }
       }
     }
     const std::vector<Need>* needs = needs_of(job, planned);
     if (!needs) return;
     for (const Need& need : *needs) {
-      const auto found = index_.find(need.job);
-      if (found == index_.end()) continue;  // parse() refuses it, unless it is optional
-      const PlannedJob& other = plan_.jobs[found->second];
-      if (other.included) {
-        planned.needs.push_back({other.job, need.artifacts});
-      } else if (!need.optional && other.decision != Decision::not_asked_for &&
-                 (trigger_.only.empty() || trigger_.with_needs)) {
-        error(need.mark,
-              "job \"" + job.name + "\" needs \"" + need.job + "\", which its rules keep out (" +
-                  plan_.reason(pipeline_, other.job) + ")",
-              "let both have the same rules, or write `needs: [{job: " + need.job + ", optional: true}]`",
-              {job_of(other).mark});
+      for (const JobIndex other : names_.find(need)) connect(planned, need, other);  // none: parse() saw to that
+    }
+  }
+
+  void connect(PlannedJob& planned, const Need& need, JobIndex needed) {
+    const PlannedJob& other = plan_.jobs[needed];
+    if (other.included) {
+      planned.needs.push_back({needed, need.artifacts});
+    } else if (!need.optional && other.decision != Decision::not_asked_for &&
+               (trigger_.only.empty() || trigger_.with_needs)) {
+      const std::string& name = job_of(other).name;
+      error(need.mark,
+            "job \"" + job_of(planned).name + "\" needs \"" + name + "\", which its rules keep out (" +
+                plan_.reason(pipeline_, needed) + ")",
+            "let both have the same rules, or write `needs: [{job: " + job_of(other).written_name() +
+                ", optional: true}]`",
+            {job_of(other).mark});
+    }
+  }
+
+  // Only `rules:needs` can make one that parse() has not seen: it looks at each job's own `needs`. Depth first, without
+  // recursion; one circle is named.
+  void refuse_circles() {
+    const auto by_rule = [&](const PlannedJob& job) {
+      const Rule* rule = deciding_rule(job_of(job), job);
+      return job.included && rule && rule->needs && !rule->needs->empty();
+    };
+    if (std::none_of(plan_.jobs.begin(), plan_.jobs.end(), by_rule)) return;
+    std::vector<bool> seen(plan_.jobs.size()), open(plan_.jobs.size());
+    std::vector<std::pair<JobIndex, std::size_t>> path;  // with the need to follow next
+    for (JobIndex first = 0; first < plan_.jobs.size(); ++first) {
+      if (seen[first]) continue;
+      const auto enter = [&](JobIndex job) {
+        seen[job] = open[job] = true;
+        path.emplace_back(job, 0);
+      };
+      enter(first);
+      while (!path.empty()) {
+        auto& [job, next] = path.back();
+        if (next == plan_.jobs[job].needs.size()) {
+          open[job] = false;
+          path.pop_back();
+          continue;
+        }
+        const JobIndex needed = plan_.jobs[job].needs[next++].job;
+        if (open[needed]) return name_circle(path, needed);
+        if (!seen[needed]) enter(needed);
       }
+    }
+  }
+
+  void name_circle(const std::vector<std::pair<JobIndex, std::size_t>>& path, JobIndex first) {
+    constexpr std::size_t shown = 100;
+    const auto begin = std::find_if(path.begin(), path.end(), [&](const auto& visit) { return visit.first == first; });
+    std::string names;
+    std::vector<Mark> others;
+    std::size_t count = 0;
+    for (auto at = begin; at != path.end(); ++at) {
+      if (++count > shown) continue;
+      const Job& job = pipeline_.jobs[at->first];
+      names += job.name + " -> ";
+      if (at != begin) others.push_back(job.mark);
+    }
+    if (count > shown) names += '(' + std::to_string(count - shown) + " more) -> ";
+    const PlannedJob& planned = plan_.jobs[first];
+    const Rule* rule = deciding_rule(job_of(planned), planned);
+    error(rule ? rule->mark : job_of(planned).mark,
+          "jobs need each other in a circle by `rules:needs`: " + names + job_of(planned).name,
+          "remove one of these needs", std::move(others));
+  }
+
+  void warn_of_unknown_projects() {
+    for (const auto& [project, mark] : rules_.unknown_projects()) {
+      plan_.diagnostics.push_back({Severity::warning,
+                                   mark,
+                                   "`exists:project`: the files of " + project + " are not known here",
+                                   "the rule does not match",
+                                   {}});
     }
   }
 
@@ -252,7 +386,7 @@ class Planner {
       for (const std::string& name : trigger_.only) {
         plan_.empty_reason += plan_.empty_reason.empty() ? "" : "; ";
         plan_.empty_reason +=
-            "job \"" + name + "\" is kept out by its rules (" + plan_.reason(pipeline_, index_.at(name)) + ")";
+            "job \"" + name + "\" is kept out by its rules (" + plan_.reason(pipeline_, names_.find(name)[0]) + ")";
       }
     }
   }
@@ -260,8 +394,10 @@ class Planner {
   const Pipeline& pipeline_;
   const Trigger& trigger_;
   RuleMatcher rules_;
+  RunKind run_;
+  PolicyMatcher policies_;
+  JobNames names_;
   Plan plan_;
-  std::unordered_map<std::string_view, JobIndex> index_;
 };
 
 }  // namespace
@@ -274,17 +410,23 @@ std::size_t Plan::included_count() const {
 std::string Plan::reason(const Pipeline& pipeline, JobIndex index) const {
   const PlannedJob& planned = jobs[index];
   const Job& job = pipeline.jobs[index];
-  const auto rule = [&] {
-    const SharedVariables shared{trigger_variables, shared_variables};
-    return describe((*job.rules)[planned.rule], planned.rule + 1,
-                    [&](std::string_view name) -> std::optional<std::string> {
-                      const std::optional<VariableSet::Entry> entry = job_variable(shared, job, name);
-                      return entry ? std::optional(shown_value(*entry)) : std::nullopt;
-                    });
+  const Expression::Lookup lookup = [&](std::string_view variable) -> std::optional<std::string> {
+    const std::optional<VariableSet::Entry> entry = job_variable({trigger_variables, shared_variables}, job, variable);
+    return entry ? std::optional(shown_value(*entry)) : std::nullopt;
   };
+  const auto rule = [&] { return describe((*job.rules)[planned.rule], planned.rule + 1, lookup); };
   switch (planned.decision) {
     case Decision::no_rules:
       return "has no rules";
+    case Decision::policy:
+      return describe_policies(job, lookup);
+    case Decision::only:
+      return "only " + describe(*job.only, planned.policy_part, lookup) + why_not(trigger_variables, planned);
+    case Decision::except:
+      return "except " + describe(*job.except, planned.policy_part, lookup) +
+             (planned.policy_part == PolicyPart::refs ? why_not(trigger_variables, planned) : "");
+    case Decision::implicit_only:
+      return "has no rules, so it is for branches and tags; this is " + RunKind(trigger_variables).describe();
     case Decision::rule:
       return rule();
     case Decision::no_rule_matched:

@@ -26,15 +26,22 @@ struct Facts {
   std::function<std::optional<std::vector<std::string>>(std::string_view compare_to)> changed_paths;
   // All paths of the sources ('/'-separated, files only), for `rules:exists`. Called at most once.
   std::function<std::vector<std::string>()> source_paths;
+  // The same of another project at a ref (empty: its default branch), for `rules:exists:project`. Absent, or an absent
+  // answer: that project cannot be looked into here; the rule does not match then, which is a warning.
+  std::function<std::optional<std::vector<std::string>>(std::string_view project, std::string_view ref)> project_paths =
+      {};
 };
 
 // What starts a run.
 struct Trigger {
   VariableSet variables;  // predefined ones, project's and the user's (--variable), not expanded
-  // Jobs asked for by name; empty: all. `with_needs`: also what they need, transitively.
+  // Jobs asked for by name, parallel ones by their own or an instance's; empty: all. `with_needs`: also what they need,
+  // transitively.
   std::vector<std::string> only;
   bool with_needs = false;
 };
+
+enum class PolicyPart : std::uint8_t { refs, variables, changes, kubernetes };
 
 struct PlannedNeed {
   JobIndex job = 0;
@@ -43,7 +50,11 @@ struct PlannedNeed {
 
 // Why a job is in or out. Plan::reason() says it in words.
 enum class Decision : std::uint8_t {
-  no_rules,         // in: has no rules
+  no_rules,         // in: has no rules, no `only` and no `except`
+  policy,           // in: its `only` and `except` let it in
+  only,             // out: PlannedJob::policy_part of its `only` does not hold
+  except,           // out: PlannedJob::policy_part of its `except` holds
+  implicit_only,    // out: has none of these, so it is for branches and tags only
   rule,             // in: PlannedJob::rule matched
   no_rule_matched,  // out
   never,            // out: PlannedJob::rule matched and says `when: never`, or the job itself does
@@ -59,6 +70,7 @@ struct PlannedJob {
   std::uint32_t stage = 0;  // index into Pipeline::stages
   bool included = false;
   Decision decision = Decision::no_rules;
+  PolicyPart policy_part = PolicyPart::refs;
   std::uint32_t rule = no_rule;  // the rule that decided, index into Job::rules
   When when = When::on_success;
   AllowFailure allow_failure;
@@ -80,6 +92,8 @@ struct Plan {
   std::string empty_reason;             // set when no job is left: why, in one line
   std::vector<JobIndex> asked_for;      // included jobs named by Trigger::only, and what those name in `needs`: for
                                         // Progress's started_manually (a manual job that was asked for by name runs)
+  std::string name;                     // workflow:name, expanded: CI_PIPELINE_NAME
+  bool cancel_on_failure = false;       // auto_cancel:on_job_failure: all
   std::size_t included_count() const;
 
   // Why the job is in or out, one line: `rule 2: $CI_COMMIT_BRANCH ("main") == "main"`. Masked values are hidden.
@@ -100,7 +114,8 @@ struct Plan {
 };
 
 // Errors (in Plan::diagnostics): an unknown job in Trigger::only; a need on a job that rules kept out and that is not
-// `optional`. Cycles and undefined names were refused by parse().
+// `optional`; jobs that need each other in a circle by `rules:needs`. Other circles and undefined names were refused by
+// parse().
 //
 // With Trigger::only, naming a job does not bypass its rules. Without `with_needs` what the named jobs wait for is
 // dropped: they run with what is there. With it, a job without `needs` takes all earlier stages in.

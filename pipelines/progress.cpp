@@ -76,6 +76,7 @@ struct Progress::Impl {
   std::size_t pending = 0;
   const bool keep_going;
   bool cancelled = false;
+  bool halted = false;   // by a failure: cancelled too, but not by a person
   bool blocked = false;  // a manual job that is not optional waits
   bool any_ran = false, any_failed = false, any_broken = false, any_cancelled = false;
 
@@ -218,6 +219,21 @@ struct Progress::Impl {
     for (const JobIndex job : stages[current].jobs) decide(job, before_current);
   }
 
+  // Nothing more is to start.
+  void cancel_rest() {
+    cancelled = true;
+    ready.clear();
+    promising.clear();
+    decided.clear();
+    for (JobIndex job = 0; job < jobs.size(); ++job) {
+      State& state = jobs[job].state;
+      if (state != State::pending && state != State::ready) continue;
+      state = State::ended;
+      ended.push_back({job, Outcome::cancelled});
+    }
+    pending = 0;
+  }
+
   std::vector<Ended> take_ended() { return std::exchange(ended, {}); }
 };
 
@@ -299,6 +315,10 @@ std::vector<Ended> Progress::finish(JobIndex job, Outcome outcome, bool allowed)
     self.any_broken |= outcome == Outcome::broken;
   }
   self.tell(job, meaning);
+  if (meaning.failed && self.plan.cancel_on_failure && !self.keep_going && !self.cancelled) {
+    self.halted = true;
+    self.cancel_rest();
+  }
   if (!self.cancelled) self.settle();
   return self.take_ended();
 }
@@ -306,25 +326,18 @@ std::vector<Ended> Progress::finish(JobIndex job, Outcome outcome, bool allowed)
 std::vector<Ended> Progress::cancel() {
   Impl& self = *impl_;
   if (done()) return {};
-  self.cancelled = true;
-  self.ready.clear();
-  self.promising.clear();
-  self.decided.clear();
-  for (JobIndex job = 0; job < self.jobs.size(); ++job) {
-    State& state = self.jobs[job].state;
-    if (state != State::pending && state != State::ready) continue;
-    state = State::ended;
-    self.ended.push_back({job, Outcome::cancelled});
-  }
-  self.pending = 0;
+  self.halted = false;
+  self.cancel_rest();
   return self.take_ended();
 }
+
+bool Progress::halted() const { return impl_->halted; }
 
 bool Progress::done() const { return impl_->running == 0 && impl_->ready.empty() && impl_->pending == 0; }
 
 Verdict Progress::verdict() const {
   const Impl& self = *impl_;
-  if (self.cancelled) return Verdict::cancelled;
+  if (self.cancelled && !self.halted) return Verdict::cancelled;
   if (self.any_broken) return Verdict::broken;
   if (self.any_failed) return Verdict::failed;
   if (self.any_cancelled) return Verdict::cancelled;

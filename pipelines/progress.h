@@ -41,6 +41,8 @@ struct Ended {
 // - on_failure: something it waited for failed (for a job with `needs`: and none was skipped); always: whatever they
 //   came to, unless one was cancelled;
 // - broken counts as failed;
+// - Plan::cancel_on_failure: after the first failure that is not allowed everything that has not started becomes
+//   cancelled, and halted() tells the caller to stop what runs. The verdict is the failure's.
 // - manual: ends as Outcome::manual when its turn comes. One that is allowed to fail is optional; any other blocks:
 //   later stages, and whoever needs it, wait. When nothing else can run, what waits ends as skipped and the verdict is
 //   Verdict::waiting (or failed, when something failed besides).
@@ -52,8 +54,8 @@ class Progress {
  public:
   // The plan must outlive this object. `started_manually`: manual jobs that run like on_success ones
   // (Plan::asked_for); others in the list are ignored.
-  // `keep_going`: a failure does not hold back later stages (jobs that need the failed one are skipped all the same);
-  // the verdict is what it would have been.
+  // `keep_going`: a failure does not hold back later stages (jobs that need the failed one are skipped all the same),
+  // whatever Plan::cancel_on_failure says; the verdict is what it would have been.
   explicit Progress(const Plan&, const std::vector<JobIndex>& started_manually = {}, bool keep_going = false);
   ~Progress();
   Progress(const Progress&) = delete;
@@ -77,6 +79,9 @@ class Progress {
   // Starts no further job: everything that has not started becomes cancelled. Returned as finish() does. What runs is
   // still to be finished.
   std::vector<Ended> cancel();
+
+  // A failure ended the run (Plan::cancel_on_failure): what still runs is to be stopped and then finished.
+  bool halted() const;
 
   bool done() const;        // nothing runs and nothing can start
   Verdict verdict() const;  // when done(): waiting = stopped before a blocking manual job

@@ -7,6 +7,7 @@ namespace pipelines {
 namespace {
 
 constexpr int deepest_rules = 10;          // GitLab's MAX_NESTING_LEVEL
+constexpr std::size_t most_projects = 5;   // GitLab's limit for `needs:project`
 constexpr std::size_t most_patterns = 50;  // GitLab's limit for `changes` and `exists`
 
 constexpr Word<When> rule_when[] = {
@@ -24,6 +25,7 @@ bool read_if(Reader& reader, const Key& key, Yaml yaml, Rule& out) {
 struct Patterns {
   std::optional<std::vector<std::string>> paths;
   std::string compare_to;
+  std::string project, ref;
 };
 
 constexpr Field<Patterns> changes_fields[] = {
@@ -31,11 +33,10 @@ constexpr Field<Patterns> changes_fields[] = {
     {"compare_to", member<&Patterns::compare_to>},
 };
 
-constexpr std::string_view other_project_note = "files of another project cannot be looked up here";
 constexpr Field<Patterns> exists_fields[] = {
     {"paths", member<&Patterns::paths>},
-    {"project", nullptr, Support::refused, other_project_note},
-    {"ref", nullptr, Support::refused, other_project_note},
+    {"project", member<&Patterns::project>},
+    {"ref", member<&Patterns::ref>},
 };
 
 bool read_patterns(Reader& reader, const Key& key, Yaml yaml, std::span<const Field<Patterns>> table, Patterns& out) {
@@ -69,7 +70,12 @@ bool read_exists(Reader& reader, const Key& key, Yaml yaml, Rule& out) {
   if (!read_patterns(reader, key, yaml, exists_fields, patterns)) {
     return false;
   }
+  if (patterns.project.empty() && !patterns.ref.empty()) {
+    return reader.wrong(key, yaml, "has a `ref` without a `project`", "name the project too");
+  }
   out.exists = std::move(patterns.paths);
+  out.exists_project = std::move(patterns.project);
+  out.exists_ref = std::move(patterns.ref);
   return true;
 }
 
@@ -92,6 +98,30 @@ bool read_delay(Reader& reader, const Key& key, Yaml yaml, Rule& out) {
   return true;
 }
 
+constexpr Word<OnNewCommit> new_commit_words[] = {{"conservative", OnNewCommit::conservative},
+                                                  {"interruptible", OnNewCommit::interruptible},
+                                                  {"none", OnNewCommit::none}};
+constexpr Word<bool> job_failure_words[] = {{"all", true}, {"none", false}};
+
+template <auto Member, auto& Words>
+bool chosen(Reader& reader, const Key& key, Yaml yaml, AutoCancel& out) {
+  auto value = Words[0].value;
+  if (!reader.word(key, yaml, Words, value)) {
+    return false;
+  }
+  out.*Member = value;
+  return true;
+}
+
+constexpr Field<AutoCancel> auto_cancel_fields[] = {
+    {"on_new_commit", chosen<&AutoCancel::on_new_commit, new_commit_words>},
+    {"on_job_failure", chosen<&AutoCancel::on_job_failure, job_failure_words>},
+};
+
+bool read_auto_cancel(Reader& reader, const Key& key, Yaml yaml, Rule& out) {
+  return reader.fields(key, yaml, auto_cancel_fields, out.auto_cancel.emplace());
+}
+
 constexpr Field<Rule> rule_fields[] = {
     {"if", read_if},
     {"changes", read_changes},
@@ -110,7 +140,7 @@ constexpr Field<Rule> workflow_rule_fields[] = {
     {"exists", read_exists},
     {"when", [](Reader& r, const Key& k, Yaml y, Rule& o) { return read_when(r, k, y, workflow_when, o); }},
     {"variables", member<&Rule::variables>},
-    {"auto_cancel", nullptr, Support::left_out, "no other pipeline is cancelled"},
+    {"auto_cancel", read_auto_cancel},
 };
 
 constexpr Field<Rule> include_rule_fields[] = {
@@ -164,33 +194,77 @@ bool read_workflow_rules(Reader& reader, const Key& key, Yaml yaml, Workflow& ou
 constexpr Field<Workflow> workflow_fields[] = {
     {"name", member<&Workflow::name>},
     {"rules", read_workflow_rules},
-    {"auto_cancel", nullptr, Support::left_out, "no other pipeline is cancelled"},
+    {"auto_cancel",
+     [](Reader& r, const Key& k, Yaml y, Workflow& o) { return r.fields(k, y, auto_cancel_fields, o.auto_cancel); }},
 };
 
-constexpr std::string_view elsewhere_note = "artifacts of other pipelines and projects are on GitLab's server";
-constexpr Field<Need> need_fields[] = {
-    {"job", member<&Need::job>},
-    {"artifacts", member<&Need::artifacts>},
-    {"optional", member<&Need::optional>},
-    {"parallel", nullptr, Support::refused, "need the job without it: all its instances"},
-    {"pipeline", nullptr, Support::left_out, elsewhere_note},
-    {"project", nullptr, Support::left_out, elsewhere_note},
-    {"ref", nullptr, Support::left_out, elsewhere_note},
+struct NeedDraft {
+  Need need;
+  std::vector<Variables> instances;    // parallel:matrix
+  std::string project, ref, pipeline;  // of another pipeline
 };
+
+template <auto Member>
+bool of_need(Reader& reader, const Key& key, Yaml yaml, NeedDraft& draft) {
+  return read(reader, key, yaml, draft.need.*Member);
+}
+
+bool read_need_matrix(Reader& reader, const Key& key, Yaml yaml, NeedDraft& draft) {
+  return read_matrix(reader, key, yaml, draft.instances);
+}
+
+constexpr Field<NeedDraft> need_parallel_fields[] = {{"matrix", read_need_matrix}};
+
+constexpr Field<NeedDraft> need_fields[] = {
+    {"job", of_need<&Need::job>},
+    {"artifacts", of_need<&Need::artifacts>},
+    {"optional", of_need<&Need::optional>},
+    {"parallel", [](Reader& r, const Key& k, Yaml y, NeedDraft& d) { return r.fields(k, y, need_parallel_fields, d); }},
+    {"pipeline", member<&NeedDraft::pipeline>},
+    {"project", member<&NeedDraft::project>},
+    {"ref", member<&NeedDraft::ref>},
+};
+
+// Its artifacts lie on GitLab's server: the job runs without them, and waits for nothing.
+bool leave_out_need(Reader& reader, const Key& key, Yaml yaml) {
+  const bool project = static_cast<bool>(yaml.find_key("project"));
+  const auto missing = [&](std::string_view name) {
+    const Yaml value = yaml.find(name);
+    return !value || value.is_null();
+  };
+  if (project && (missing("job") || missing("ref"))) {
+    return reader.wrong(key, yaml, "with a `project` needs `job` and `ref` too",
+                        "for example `needs: [{ project: group/name, job: build, ref: main, artifacts: true }]`");
+  }
+  reader.findings().warning_once(yaml.find_key(project ? "project" : "pipeline").mark(),
+                                 fmt::format("`{}` of other pipelines and projects are left out", key.path()),
+                                 "their artifacts are on GitLab's server; the job runs without them");
+  return true;
+}
+
+void add_instances(const NeedDraft& draft, std::vector<Need>& out) {
+  for (const Variables& row : draft.instances) {
+    Need need = draft.need;
+    need.origin = draft.need.job;
+    need.job = instance_name(need.origin, row);
+    out.push_back(std::move(need));
+  }
+}
 
 bool read_need(Reader& reader, const Key& key, Yaml yaml, std::vector<Need>& out) {
-  Need need;
-  need.mark = yaml.mark();
+  NeedDraft draft;
+  draft.need.mark = yaml.mark();
   if (yaml.is_string()) {
-    need.job = yaml.text();
-    out.push_back(std::move(need));
+    draft.need.job = yaml.text();
+    out.push_back(std::move(draft.need));
     return true;
   }
-  if (!reader.fields(key, yaml, need_fields, need, "a job's name or a mapping")) {
+  const std::size_t errors = reader.findings().errors();
+  if (!reader.fields(key, yaml, need_fields, draft, "a job's name or a mapping")) {
     return false;
   }
-  if (yaml.find("project") || yaml.find("pipeline")) {
-    return true;
+  if (yaml.find_key("project") || yaml.find_key("pipeline")) {
+    return leave_out_need(reader, key, yaml);
   }
   const Yaml job = yaml.find("job");
   if (!job || job.is_null()) {
@@ -199,8 +273,12 @@ bool read_need(Reader& reader, const Key& key, Yaml yaml, std::vector<Need>& out
   if (!job.is_string()) {
     return false;
   }
-  need.mark = job.mark();
-  out.push_back(std::move(need));
+  draft.need.mark = job.mark();
+  if (!draft.instances.empty()) {
+    add_instances(draft, out);
+  } else if (!yaml.find_key("parallel") || reader.findings().errors() == errors) {
+    out.push_back(std::move(draft.need));
+  }
   return true;
 }
 
@@ -217,8 +295,13 @@ bool read(Reader& reader, const Key& key, Yaml yaml, std::vector<Need>& out) {
   }
   out.reserve(yaml.size());
   bool good = true;
+  std::size_t projects = 0;
   for (std::size_t i = 0; i < yaml.size(); ++i) {
-    good = read_need(reader, key, yaml.item(i), out) && good;
+    const Yaml item = yaml.item(i);
+    if (item.is_mapping() && item.find_key("project") && ++projects == most_projects + 1) {
+      good = reader.wrong(key, item, fmt::format("can name jobs of at most {} other projects", most_projects));
+    }
+    good = read_need(reader, key, item, out) && good;
   }
   return good;
 }
@@ -226,6 +309,11 @@ bool read(Reader& reader, const Key& key, Yaml yaml, std::vector<Need>& out) {
 bool read(Reader& reader, const Key& key, Yaml yaml, std::vector<Rule>& out) {
   if (!yaml.is_sequence()) {
     return reader.mistyped(key, yaml, "a list of rules", "write `rules: [{ if: … }]`");
+  }
+  if (yaml.size() == 0) {
+    reader.findings().warning(yaml.mark(),
+                              fmt::format("{} is empty: no rule can match, so the job never runs", key.quoted()),
+                              "remove it, or write `rules: [{ when: never }]`");
   }
   out.clear();
   out.reserve(yaml.size());

@@ -7,9 +7,8 @@
 #include "pipelines/reader.h"
 
 namespace pipelines {
-namespace {
 
-// GitLab's to_s of the YAML value. Where that is not what stands in the file, the author is told.
+// Where that is not what stands in the file, the author is told.
 bool read_value(Reader& reader, const Key& key, Yaml yaml, std::string& out) {
   if (yaml.is_null()) {
     out.clear();
@@ -29,6 +28,8 @@ bool read_value(Reader& reader, const Key& key, Yaml yaml, std::string& out) {
   }
   return true;
 }
+
+namespace {
 
 bool read_value_field(Reader& reader, const Key& key, Yaml yaml, Variable& out) {
   return read_value(reader, key, yaml, out.value);

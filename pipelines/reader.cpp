@@ -166,12 +166,13 @@ std::string Reader::entry_around(Mark mark) {
   return name == "default" ? std::string("`default`") : fmt::format("job \"{}\"", name);
 }
 
-bool Reader::charge(Yaml yaml) {
-  charged_ += yaml.weight();
+bool Reader::charge(Yaml yaml, std::uint64_t times) {
+  charged_ += times * yaml.weight();
   if (charged_ <= most_taken) {
     return true;
   }
-  findings_.error(yaml.mark(), "the jobs of this file take far too much from each other by `extends` and `default`",
+  findings_.error(yaml.mark(),
+                  "the jobs of this file take far too much from each other by `extends`, `default` and `parallel`",
                   fmt::format("at most {} MB in all", most_taken / (1024 * 1024)));
   return false;
 }

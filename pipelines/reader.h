@@ -87,7 +87,7 @@ class Reader {
   std::string entry_around(Mark);
 
   // Counts what a job takes from the tree. False, after one error, when all jobs together take far too much.
-  bool charge(Yaml);
+  bool charge(Yaml, std::uint64_t times = 1);
 
  private:
   Findings& findings_;
@@ -121,6 +121,13 @@ bool read(Reader&, const Key&, Yaml, std::vector<Need>& out);
 bool read(Reader&, const Key&, Yaml, std::vector<Rule>& out);
 bool read(Reader&, const Key&, Yaml, Workflow& out);
 bool read_include_rules(Reader&, const Key&, Yaml, std::vector<Rule>& out);
+bool read(Reader&, const Key&, Yaml, Policy& out);  // `only`, `except`
+// `parallel:matrix`, here or in `needs`: the variables of each instance, at most 200.
+bool read_matrix(Reader&, const Key&, Yaml, std::vector<Variables>& out);
+// What GitLab calls that instance: `job: [a, b]`.
+std::string instance_name(std::string_view job, const Variables& row);
+// A variable's value: GitLab's to_s of the YAML value.
+bool read_value(Reader&, const Key&, Yaml, std::string& out);
 bool read(Reader&, const Key&, Yaml, Artifacts& out);
 bool read(Reader&, const Key&, Yaml, std::vector<Cache>& out);
 bool read(Reader&, const Key&, Yaml, Pages& out);

@@ -9,6 +9,19 @@
 namespace pipelines {
 namespace {
 
+// Beyond this many comparisons GitLab takes a match for granted (docs.gitlab.com/ee/ci/yaml, rules:changes and
+// rules:exists).
+constexpr std::size_t most_comparisons = 50'000;
+
+// GitLab looks up plain names and "**/*.ext" without comparing every path.
+bool costs_comparisons(std::string_view pattern) {
+  constexpr std::string_view by_extension = "**/*.";
+  if (pattern.substr(0, by_extension.size()) == by_extension) {
+    return pattern.find_first_of("*?[{/", by_extension.size()) != std::string_view::npos;
+  }
+  return pattern.find_first_of("*?[{") != std::string_view::npos;
+}
+
 std::string list(const std::vector<std::string>& patterns) {
   std::string text;
   for (const std::string& pattern : patterns) {
@@ -30,19 +43,19 @@ std::optional<std::uint32_t> RuleMatcher::first_match(const std::vector<Rule>& r
 
 bool RuleMatcher::matches(const Rule& rule, const Expression::Lookup& lookup) {
   if (rule.condition && !rule.condition->evaluate(lookup)) return false;
-  if (rule.changes && !changed(rule, lookup)) return false;
-  return !rule.exists || std::any_of(rule.exists->begin(), rule.exists->end(),
-                                     [&](const std::string& pattern) { return exists(expand(pattern, lookup)); });
+  if (rule.changes && !changed(*rule.changes, rule.compare_to, lookup)) return false;
+  return !rule.exists || exists(rule, lookup);
 }
 
-bool RuleMatcher::changed(const Rule& rule, const Expression::Lookup& lookup) {
-  const std::string base = expand(rule.compare_to, lookup);
+bool RuleMatcher::changed(const std::vector<std::string>& patterns, const std::string& compare_to,
+                          const Expression::Lookup& lookup) {
+  const std::string base = expand(compare_to, lookup);
   auto paths = changed_paths_.find(base);
   if (paths == changed_paths_.end()) {
     paths = changed_paths_.emplace(base, facts_.changed_paths ? facts_.changed_paths(base) : Paths()).first;
   }
   if (!paths->second) return true;  // nothing to compare with
-  return std::any_of(rule.changes->begin(), rule.changes->end(), [&](const std::string& written) {
+  const bool any = std::any_of(patterns.begin(), patterns.end(), [&](const std::string& written) {
     const std::string pattern = expand(written, lookup);
     const auto [known, is_new] = changed_.try_emplace(base + '\0' + pattern, false);
     if (is_new) {
@@ -52,21 +65,46 @@ bool RuleMatcher::changed(const Rule& rule, const Expression::Lookup& lookup) {
     }
     return known->second;
   });
+  return any || patterns.size() * paths->second->size() > most_comparisons;
 }
 
-bool RuleMatcher::exists(const std::string& pattern) {
-  const auto [known, is_new] = exists_.try_emplace(pattern, false);
-  if (!is_new) return known->second;
-  if (!source_paths_) {
-    source_paths_ = facts_.source_paths ? facts_.source_paths() : std::vector<std::string>();
-    std::sort(source_paths_->begin(), source_paths_->end());
+RuleMatcher::Files& RuleMatcher::files_of(const Rule& rule, const Expression::Lookup& lookup) {
+  const std::string project = expand(rule.exists_project, lookup);
+  const std::string ref = expand(rule.exists_ref, lookup);
+  const auto [known, is_new] = files_.try_emplace(project.empty() ? std::string() : project + '\0' + ref);
+  Files& files = known->second;
+  if (!is_new) return files;
+  if (project.empty()) {
+    files.paths = facts_.source_paths ? facts_.source_paths() : std::vector<std::string>();
+  } else {
+    files.paths = facts_.project_paths ? facts_.project_paths(project, ref) : std::nullopt;
+    if (!files.paths) unknown_projects_.emplace_back(project, rule.mark);
   }
+  if (files.paths) std::sort(files.paths->begin(), files.paths->end());
+  return files;
+}
+
+bool RuleMatcher::exists(const Rule& rule, const Expression::Lookup& lookup) {
+  Files& files = files_of(rule, lookup);
+  if (!files.paths) return false;
+  std::size_t globs = 0;
+  for (const std::string& written : *rule.exists) {
+    const std::string pattern = expand(written, lookup);
+    if (exists(files, pattern)) return true;
+    if (costs_comparisons(pattern)) ++globs;
+  }
+  return globs * files.paths->size() > most_comparisons;
+}
+
+bool RuleMatcher::exists(Files& files, const std::string& pattern) {
+  const auto [known, is_new] = files.exists.try_emplace(pattern, false);
+  if (!is_new) return known->second;
   // The sources are files; a directory is there when something is below it.
   const bool directory = !pattern.empty() && pattern.back() == '/';
   const Glob glob(directory ? pattern + "**/*" : pattern, GlobDialect::fnmatch);
   const std::string& prefix = glob.fixed_prefix();
-  auto path = std::lower_bound(source_paths_->begin(), source_paths_->end(), prefix);
-  while (path != source_paths_->end() && path->compare(0, prefix.size(), prefix) == 0 && !known->second) {
+  auto path = std::lower_bound(files.paths->begin(), files.paths->end(), prefix);
+  while (path != files.paths->end() && path->compare(0, prefix.size(), prefix) == 0 && !known->second) {
     known->second = glob.matches(*path++);
   }
   return known->second;
@@ -76,7 +114,8 @@ std::string describe(const Rule& rule, std::size_t number, const Expression::Loo
   std::vector<std::string> parts;
   if (rule.condition) parts.push_back(rule.condition->explain(lookup));
   if (rule.changes) parts.push_back("changes in " + list(*rule.changes));
-  if (rule.exists) parts.push_back("exists " + list(*rule.exists));
+  if (rule.exists)
+    parts.push_back("exists " + list(*rule.exists) + (rule.exists_project.empty() ? "" : " in " + rule.exists_project));
   std::string text = "rule " + std::to_string(number) + ": ";
   if (parts.empty()) return text + "always matches";
   for (std::size_t i = 0; i < parts.size(); ++i) text += (i == 0 ? "" : " and ") + parts[i];

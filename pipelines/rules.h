@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "pipelines/expression.h"
@@ -21,18 +22,29 @@ class RuleMatcher {
   // The first rule whose `if`, `changes` and `exists` all hold. Variables in patterns and in compare_to are expanded.
   std::optional<std::uint32_t> first_match(const std::vector<Rule>&, const Expression::Lookup&);
 
+  // `changes`: whether one of the patterns names a changed path. True when there is nothing to compare with.
+  bool changed(const std::vector<std::string>& patterns, const std::string& compare_to, const Expression::Lookup&);
+
+  // Projects of `exists:project` that the facts know nothing of, with the place of the rule; none twice.
+  const std::vector<std::pair<std::string, Mark>>& unknown_projects() const { return unknown_projects_; }
+
  private:
   using Paths = std::optional<std::vector<std::string>>;
+  struct Files {
+    Paths paths;  // sorted; absent: not known
+    std::unordered_map<std::string, bool> exists;
+  };
 
   bool matches(const Rule&, const Expression::Lookup&);
-  bool changed(const Rule&, const Expression::Lookup&);
-  bool exists(const std::string& pattern);
+  bool exists(const Rule&, const Expression::Lookup&);
+  static bool exists(Files&, const std::string& pattern);
+  Files& files_of(const Rule&, const Expression::Lookup&);
 
   const Facts& facts_;
   std::unordered_map<std::string, Paths> changed_paths_;  // by compare_to
   std::unordered_map<std::string, bool> changed_;         // by compare_to, NUL, pattern
-  std::optional<std::vector<std::string>> source_paths_;  // sorted
-  std::unordered_map<std::string, bool> exists_;
+  std::unordered_map<std::string, Files> files_;          // by project, NUL, ref; empty: the sources
+  std::vector<std::pair<std::string, Mark>> unknown_projects_;
 };
 
 // `rule 2: $CI_COMMIT_BRANCH ("main") == "main" and changes in src/**/*`; `number` counts from 1.

@@ -106,6 +106,7 @@ std::string record(const Loaded& loaded, const ExecOptions& options, const Confi
   for (const auto& [base, paths] : loaded.inputs.changed) changed[base] = paths ? json(*paths) : json(nullptr);
   const json document{
       {"file", fs::absolute(loaded.file.path).string()},
+      {"file_name", loaded.file.name},
       {"predefined", values_json(loaded.inputs.predefined)},
       {"variables", values_json(loaded.inputs.variables)},
       {"secrets", loaded.inputs.secret_names},
@@ -330,7 +331,9 @@ int resume(const CommandLine& line, ExecOptions options) {
   options.keep_going = recorded.at("keep_going");
   options.plan.event = run->event;
 
-  PipelineFile file{recorded.at("file").get<std::string>(), run->pipeline_name, run->project_dir};
+  // Runs of before there was a name kept the file's as the pipeline's.
+  PipelineFile file{recorded.at("file").get<std::string>(), recorded.value("file_name", run->pipeline_name),
+                    run->project_dir};
   const auto loaded = load_again(std::move(file), run->pipeline_text, std::move(inputs), masked);
   if (print_diagnostics(loaded->parsed.diagnostics, loaded->parsed.sources)) return exit_code::usage;
   if (!store->adopt_run(run->id)) {

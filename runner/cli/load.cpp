@@ -14,6 +14,7 @@
 #include <iostream>
 #include <iterator>
 
+#include "pipelines/job_names.h"
 #include "runner/cli/setup.h"
 #include "runner/secrets/redactor.h"
 
@@ -113,8 +114,8 @@ std::string read_pipeline_text(const PipelineFile& file) {
 namespace {
 
 void refuse_unknown_jobs(const Loaded& loaded, const std::vector<std::string>& names) {
-  std::vector<std::string_view> known;
-  for (const auto& job : loaded.parsed.pipeline.jobs) known.push_back(job.name);
+  if (names.empty()) return;
+  const std::vector<std::string_view> known = pipelines::known_names(loaded.parsed.pipeline);
   for (const auto& name : names) {
     if (std::find(known.begin(), known.end(), name) != known.end()) continue;
     const std::string_view near = pipelines::nearest(name, known);
@@ -141,6 +142,21 @@ pipelines::Trigger trigger_of(const PlanInputs& inputs, const std::vector<NamedV
 }  // namespace
 
 namespace {
+
+// What `changes` looks at. Without `compare_to` GitLab compares pushes with what was there before and merge requests
+// with their target; any other pipeline has nothing to compare with.
+std::optional<std::vector<std::string>> changes(const fs::path& project, const PlanOptions& options,
+                                                std::string_view compare_to, const std::string& default_branch) {
+  if (!compare_to.empty()) return changed_paths(project, compare_to, options.revision);
+  if (!options.since.empty() || options.event == "push") return changed_paths(project, options.since, options.revision);
+  if (pipeline_source(options.event) != "merge_request_event") return std::nullopt;
+  const std::string target = options.target_branch.empty() ? default_branch : options.target_branch;
+  try {
+    return changed_paths(project, "origin/" + target, options.revision);
+  } catch (const GitError&) {  // not fetched, or no remote
+    return changed_paths(project, target, options.revision);
+  }
+}
 
 // The one way from a file to a pipeline and on to a plan. Git is asked when an answer is first needed: a file that
 // includes nothing is read without.
@@ -240,9 +256,11 @@ class Loading {
   pipelines::Facts facts() {
     pipelines::Facts outside;
     outside.changed_paths = [this](std::string_view compare_to) {
-      const std::string base(compare_to.empty() ? std::string_view(options_.since) : compare_to);
+      ask_git();
       const auto [answer, asked_first] = loaded_->inputs.changed.try_emplace(std::string(compare_to));
-      if (asked_first) answer->second = changed_paths(loaded_->file.project, base, options_.revision);
+      if (asked_first) {
+        answer->second = changes(loaded_->file.project, options_, compare_to, loaded_->git.default_branch);
+      }
       return answer->second;
     };
     outside.source_paths = [this] {

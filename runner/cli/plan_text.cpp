@@ -42,10 +42,13 @@ std::string padded(const std::string& text, std::size_t width) {
 }
 
 // How the job is started, where that is not simply "its turn has come".
-std::string manner(const pipelines::PlannedJob& planned) {
+std::string manner(const pipelines::Job& job, const pipelines::PlannedJob& planned) {
   std::vector<std::string> words;
   if (planned.when != pipelines::When::on_success) words.emplace_back(word(planned.when));
   if (planned.when == pipelines::When::manual && !planned.allow_failure.any) words.emplace_back("blocking");
+  if (planned.when == pipelines::When::manual && !job.manual_confirmation.empty()) {
+    words.push_back(fmt::format("asks \"{}\"", job.manual_confirmation));
+  }
   if (planned.start_in) words.push_back(fmt::format("in {} s", planned.start_in->count()));
   if (planned.allow_failure.any && planned.when != pipelines::When::manual) words.emplace_back("may fail");
   if (!planned.allow_failure.exit_codes.empty()) {
@@ -71,7 +74,7 @@ std::string plan_text(const Loaded& loaded) {
     by_stage[planned.stage].push_back(&planned);
     const auto& job = pipeline.jobs[planned.job];
     stage_width = std::max(stage_width, display_width(job.stage));
-    name_width = std::max(name_width, display_width(job.name + manner(planned)));
+    name_width = std::max(name_width, display_width(job.name + manner(job, planned)));
   }
   name_width = std::min<std::size_t>(name_width, 50);
 
@@ -90,7 +93,7 @@ std::string plan_text(const Loaded& loaded) {
       const char* branch = jobs.size() == 1 ? "───" : i == 0 ? "─┬─" : last ? " └─" : " ├─";
       const std::string left =
           i == 0 ? padded(pipeline.stages[stage] + " ", stage_width + 1) : std::string(stage_width + 1, ' ');
-      text += left + branch + " " + padded(job.name + manner(planned), name_width);
+      text += left + branch + " " + padded(job.name + manner(job, planned), name_width);
       if (planned.dag) {
         text +=
             planned.needs.empty() ? "  ← nothing" : fmt::format("  ← {}", fmt::join(need_names(loaded, planned), ", "));

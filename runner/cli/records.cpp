@@ -122,6 +122,7 @@ int runs(const CommandLine& line, const RecordOptions& options) {
     for (const auto& row : rows) {
       const auto [coverage, reports] = findings_of(*store, row.id);
       array.push_back({{"id", row.id},
+                       {"pipeline", row.pipeline_name},
                        {"ref", row.ref},
                        {"sha", row.sha},
                        {"event", row.event},
@@ -140,13 +141,13 @@ int runs(const CommandLine& line, const RecordOptions& options) {
   if (rows.empty())
     fmt::print("nothing has run yet\n");
   else
-    fmt::print("{:>5}  {:<10} {:<16} {:<24} {:<9} {:<14} {:>9}\n", "RUN", "OUTCOME", "STARTED", "REF", "SHA", "EVENT",
-               "TIME");
+    fmt::print("{:>5}  {:<10} {:<16} {:<24} {:<9} {:<14} {:>9}  {}\n", "RUN", "OUTCOME", "STARTED", "REF", "SHA",
+               "EVENT", "TIME", "PIPELINE");
   for (const auto& row : rows) {
-    fmt::print("{:>5}  {:<10} {:<16} {:<24} {:<9} {:<14} {:>7.1f} s\n", row.id,
+    fmt::print("{:>5}  {:<10} {:<16} {:<24} {:<9} {:<14} {:>7.1f} s  {}\n", row.id,
                row.outcome ? pipelines::to_string(*row.outcome) : "running", local(row.started),
                row.ref.empty() ? "-" : row.ref, row.sha.empty() ? "-" : row.sha.substr(0, 8), row.event,
-               row.seconds(now));
+               row.seconds(now), on_screen(row.pipeline_name));
   }
   return exit_code::passed;
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "executors/make.h"
+#include "pipelines/job_names.h"
 #include "runner/cli/commands.h"
 #include "runner/cli/completion.h"
 #include "runner/cli/doctor.h"
@@ -42,7 +43,7 @@ int job_names(const CommandLine& line, const std::vector<std::string>& words) {
     PlanOptions options;
     options.includes = include_settings(configuration(line));
     const auto loaded = load_only(std::move(found.file), std::move(text), options);
-    for (const auto& job : loaded->parsed.pipeline.jobs) std::cout << job.name << '\n';
+    for (const auto name : pipelines::known_names(loaded->parsed.pipeline)) std::cout << name << '\n';
   } catch (const std::runtime_error&) {
     return exit_code::usage;
   }

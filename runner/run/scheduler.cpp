@@ -119,6 +119,7 @@ class Walk {
       while (!(progress_.done() && active_.empty())) {
         if (stop.stop_requested() && !cancelled_) cancel();
         collect_ready();
+        if (progress_.halted() && !cancelled_) stop_running();
         start_ready();
         prepare_ahead();
         if (progress_.done() && active_.empty()) break;
@@ -156,7 +157,9 @@ class Walk {
       finished.key = {job, 0};
       finished.time = Clock::now();
       finished.outcome = outcome;
-      finished.message = skip_reason(outcome, plan_.jobs[job].when);
+      finished.message = progress_.halted() && outcome == Outcome::cancelled
+                             ? halt_reason_
+                             : skip_reason(outcome, plan_.jobs[job].when);
       emit(finished);
     }
   }
@@ -174,8 +177,12 @@ class Walk {
   }
 
   void cancel() {
-    cancelled_ = true;
     report(progress_.cancel());
+    stop_running();
+  }
+
+  void stop_running() {
+    cancelled_ = true;
     // Whose turn had not come, or whose delay was not over.
     for (const Ready& ready : std::exchange(ready_, {})) {
       report({{ready.job, Outcome::cancelled}});
@@ -194,7 +201,7 @@ class Walk {
         emit(finished.end);
         if (left_ > 0) --left_;
         produced_[*job] = inputs_of(finished.collected, read_dotenv(finished.collected).variables);
-        report(progress_.finish(*job, finished.end.outcome, finished.end.allowed));
+        end_in_progress(*job, finished.end.outcome, finished.end.allowed);
         continue;
       }
       const auto delay = plan_.jobs[*job].start_in.value_or(std::chrono::seconds(0));
@@ -447,7 +454,16 @@ class Walk {
     emit(finished);
     if (left_ > 0) --left_;
     produced_[job] = inputs_of(result.collected, std::move(ended.dotenv));
-    report(progress_.finish(job, result.outcome, finished.allowed));
+    end_in_progress(job, result.outcome, finished.allowed);
+  }
+
+  void end_in_progress(JobIndex job, Outcome outcome, bool allowed) {
+    const bool before = progress_.halted();
+    const auto ended = progress_.finish(job, outcome, allowed);
+    if (!before && progress_.halted()) {
+      halt_reason_ = fmt::format("{} failed, and auto_cancel:on_job_failure is all", factory_.name(job));
+    }
+    report(ended);
   }
 
   Mailbox mailbox_;
@@ -460,6 +476,7 @@ class Walk {
   Earlier earlier_;
   std::size_t left_;
   bool cancelled_ = false;
+  std::string halt_reason_;  // said of jobs that a failure cancels
   Steady::time_point started_;
   std::deque<Ready> ready_;
   std::map<JobIndex, JobInputs> produced_;

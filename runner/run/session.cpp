@@ -27,10 +27,21 @@ constexpr const char* snapshot_event = "snapshot";  // names the run's snapshot,
 
 Clock::time_point time_of(UnixMs time) { return Clock::time_point(std::chrono::milliseconds(time)); }
 
+// As a shell takes it: names of parallel jobs have spaces and brackets.
+std::string word(const std::string& text) {
+  constexpr const char* plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:=@%+,";
+  if (!text.empty() && text.find_first_not_of(plain) == std::string::npos) return text;
+  std::string quoted = "'";
+  for (const char c : text) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return quoted + '\'';
+}
+
 std::string closing_words(const Scheduler::Result& result, const std::string& file) {
   if (result.verdict != pipelines::Verdict::waiting) return {};
-  return fmt::format("stopped before {}; `runner exec {} {}` starts {}", fmt::join(result.blocked, ", "), file,
-                     fmt::join(result.blocked, " "), result.blocked.size() == 1 ? "it" : "them");
+  std::vector<std::string> words;
+  for (const auto& job : result.blocked) words.push_back(word(job));
+  return fmt::format("stopped before {}; `runner exec {} {}` starts {}", fmt::join(result.blocked, ", "), word(file),
+                     fmt::join(words, " "), result.blocked.size() == 1 ? "it" : "them");
 }
 
 // Whether it matters whose project this is.
@@ -65,7 +76,7 @@ SessionResult Session::run(Observer& console, std::stop_token stop, std::optiona
     result.run = *taken_up;
   } else {
     NewRun run;
-    run.pipeline_name = settings_.file;
+    run.pipeline_name = plan_.name.empty() ? settings_.file : plan_.name;
     run.pipeline_text = settings_.text;
     run.project_dir = settings_.project.string();
     run.ref = settings_.ref;

@@ -143,8 +143,6 @@ TEST(Parse, Workflow) {
   EXPECT_EQ(workflow.rules->at(1).variables.at(0).value, "c");
   EXPECT_EQ(messages("workflow: {rules: [{if: $A, when: manual}]}\njob: {script: x}\n"),
             "error: `workflow:rules:when` must be always or never, not \"manual\"\n");
-  EXPECT_EQ(messages("workflow: {auto_cancel: {on_new_commit: none}}\njob: {script: x}\n"),
-            "warning: `workflow:auto_cancel` is left out\n");
 }
 
 // --- default and inherit ---------------------------------------------------------------------------------------------
@@ -352,7 +350,6 @@ TEST(Keyword, Reports) {
 
 TEST(Keyword, Rules) {
   EXPECT_FALSE(job("").rules);
-  EXPECT_TRUE(job("rules: []").rules->empty());
   const Pipeline pipeline = read(
       "a: {script: x}\nb:\n  script: x\n  rules:\n"
       "    - if: $A == \"b\"\n      when: manual\n      allow_failure: true\n      variables: {C: d}\n      needs: "
@@ -503,7 +500,7 @@ TEST(Size, WhatJobsTakeFromEachOtherIsBounded) {
     text += "j" + std::to_string(i) + ": {extends: .a}\n";
   }
   EXPECT_EQ(messages(text),
-            "error: the jobs of this file take far too much from each other by `extends` and `default`\n");
+            "error: the jobs of this file take far too much from each other by `extends`, `default` and `parallel`\n");
 }
 
 TEST(Size, AChainOfExtendsAsLongAsTheFile) {

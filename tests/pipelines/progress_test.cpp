@@ -106,6 +106,43 @@ TEST(Progress, NeedsIgnoreStages) {
   EXPECT_EQ(run.running, (Jobs{now, after_a, staged}));
 }
 
+// workflow:auto_cancel:on_job_failure: all.
+TEST(Progress, AFailureMayCancelTheRest) {
+  Builder builder;
+  const JobIndex a = builder.add(0), slow = builder.add(0), next = builder.add(1);
+  const JobIndex rescue = builder.add(1, When::on_failure), always = builder.add(2, When::always);
+  builder.plan.cancel_on_failure = true;
+  Drive run(builder.plan);
+  EXPECT_FALSE(run.progress.halted());
+  run.finish(a, Outcome::failed);
+  EXPECT_TRUE(run.progress.halted());
+  EXPECT_EQ(run.running, Jobs{slow});
+  for (const JobIndex job : {next, rescue, always}) EXPECT_EQ(run.outcomes.at(job), Outcome::cancelled) << job;
+  EXPECT_FALSE(run.progress.done()) << "what runs is still to be stopped";
+  run.finish(slow, Outcome::cancelled);
+  EXPECT_TRUE(run.progress.done());
+  EXPECT_EQ(run.progress.verdict(), Verdict::failed);
+}
+
+TEST(Progress, AnAllowedFailureCancelsNothing) {
+  Builder builder;
+  const JobIndex a = builder.add(0), next = builder.add(1);
+  builder.plan.cancel_on_failure = true;
+  Drive run(builder.plan);
+  run.finish(a, Outcome::failed, true);
+  EXPECT_FALSE(run.progress.halted());
+  EXPECT_EQ(run.running, Jobs{next});
+}
+
+TEST(Progress, KeepGoingIsStrongerThanCancellingOnFailure) {
+  Builder builder;
+  const JobIndex a = builder.add(0), next = builder.add(1);
+  builder.plan.cancel_on_failure = true;
+  Drive run(builder.plan, {}, /*keep_going=*/true);
+  run.finish(a, Outcome::failed);
+  EXPECT_EQ(run.running, Jobs{next});
+}
+
 // What becomes of a job of the next stage (or one that needs the first) by its `when` and by how the first ended.
 struct Follow {
   Outcome first;

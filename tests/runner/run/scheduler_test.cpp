@@ -414,6 +414,43 @@ TEST_F(SchedulerTest, AStopCancelsWhatRunsAndStartsNothingElse) {
   EXPECT_EQ(executor_->alive, 0);
 }
 
+TEST_F(SchedulerTest, AFailureCancelsTheRestWhereTheWorkflowSaysSo) {
+  using std::chrono::milliseconds;
+  const auto begun = std::chrono::steady_clock::now();
+  const auto result =
+      run("workflow: {auto_cancel: {on_job_failure: all}}\nstages: [a, b]\n"
+          "bad: {stage: a, script: x, retry: 1}\nslow: {stage: a, script: x, interruptible: false}\n"
+          "late: {stage: a, script: x, when: delayed, start_in: 1 day}\nnext: {stage: b, script: x, when: always}\n",
+          {{"bad", {{.outcome = Outcome::failed, .lasts = milliseconds(20)}, {.outcome = Outcome::failed}}},
+           {"slow", {{.lasts = milliseconds(10'000)}}}});
+  EXPECT_EQ(result.verdict, pipelines::Verdict::failed);
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, milliseconds(5000));
+  EXPECT_GE(at("retried bad"), 0) << "an attempt that is made again is no failure yet";
+  EXPECT_GT(at("cancelled slow"), at("failed bad"));
+  for (const char* job : {"late", "next"}) {
+    EXPECT_GE(at(std::string("cancelled ") + job), 0) << job;
+    EXPECT_EQ(witness_->ended[job].message, "bad failed, and auto_cancel:on_job_failure is all") << job;
+  }
+}
+
+TEST_F(SchedulerTest, InstancesOfAParallelJobAreJobs) {
+  run("test: {script: x, parallel: 2}\nmatrix: {script: x, parallel: {matrix: [{A: [b, c]}]}}\n"
+      "after: {script: x, needs: [test, {job: matrix, parallel: {matrix: [{A: c}]}}]}\n");
+  for (const char* job : {"test 1/2", "test 2/2", "matrix: [b]", "matrix: [c]"}) {
+    EXPECT_GE(at(std::string("passed ") + job), 0) << job;
+  }
+  EXPECT_GT(at("started after"), at("passed test 2/2"));
+  EXPECT_GT(at("started after"), at("passed matrix: [c]"));
+  const auto& environment = executor_->works["test 2/2"].environment;
+  const auto has = [&](const char* name, const char* value) {
+    return std::find(environment.begin(), environment.end(), std::pair<std::string, std::string>(name, value)) !=
+           environment.end();
+  };
+  EXPECT_TRUE(has("CI_NODE_INDEX", "2"));
+  EXPECT_TRUE(has("CI_NODE_TOTAL", "2"));
+  EXPECT_TRUE(has("CI_JOB_NAME", "test 2/2"));
+}
+
 TEST_F(SchedulerTest, AnObserverThatThrowsStopsTheRun) {
   throw_on_start_ = true;
   EXPECT_THROW(run("a: {script: x}\nb: {script: x}\n"), std::runtime_error);
