@@ -183,11 +183,11 @@ constexpr JobKeyword job_table[] = {
     {{"coverage",
       [](Reader& r, const Key& k, Yaml y, JobDraft& d) { return read_coverage(r, k, y, d.job->coverage); }}},
     {{"inherit", read_inherit}},
+    {{"trigger", of_job<&Job::trigger>}},
     // GitLab's, not carried out yet.
     {{"only", nullptr, Support::refused, "use `rules`"}},
     {{"except", nullptr, Support::refused, "use `rules`"}},
     {{"parallel", nullptr, Support::refused, "write the jobs one by one; `extends` keeps them short"}},
-    {{"trigger", nullptr, Support::refused, "run the other pipeline by a script for now"}},
     {{"run", nullptr, Support::refused, "use `script`"}},
     {{"inputs", nullptr, Support::refused, "use `variables`"}},
     {{"cache", nullptr, Support::left_out, "jobs run as if their cache were empty"}, in_default},

@@ -32,6 +32,8 @@ struct RunStarted {
     std::string name, stage;
   };
   std::vector<Job> jobs;  // those of the plan that are included
+  RunId parent = 0;        // a child pipeline: the run and the job that started it
+  std::string parent_job;
 };
 struct JobPreparing {  // its turn may still come later
   JobKey key;
@@ -69,6 +71,7 @@ struct JobFinished {  // once per job, after its retries; also for jobs that nev
   std::uint64_t artifact_files = 0, artifact_bytes = 0;
 };
 struct RunFinished {
+  RunId run = 0;
   Clock::time_point time;
   pipelines::Verdict verdict = pipelines::Verdict::passed;
   std::chrono::milliseconds duration{0};

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -35,14 +36,23 @@ struct RunSettings {
   std::vector<std::string> secrets;                         // values never to be shown, besides masked variables
 };
 
+// What a `trigger` job is to run.
+struct DownstreamRequest {
+  const pipelines::Downstream* what = nullptr;
+  std::vector<pipelines::Variable> variables;  // forwarded, expanded
+  std::map<std::string, std::vector<std::filesystem::path>> artifacts;  // of the jobs it takes some from, by name
+};
+
 // What a job takes from those before it.
 struct JobInputs {
   std::vector<std::filesystem::path> layers;                // later ones win
   std::vector<std::pair<std::string, std::string>> dotenv;  // later ones win
+  std::vector<pipelines::JobIndex> from;                    // by layer: whose it is
 };
 
 // What a job that left this behind gives to those after it.
-JobInputs inputs_of(const std::vector<executors::Collected>&, std::vector<std::pair<std::string, std::string>> dotenv);
+JobInputs inputs_of(pipelines::JobIndex, const std::vector<executors::Collected>&,
+                    std::vector<std::pair<std::string, std::string>> dotenv);
 
 class JobFactory {
  public:
@@ -56,6 +66,7 @@ class JobFactory {
     std::vector<std::string> short_secrets;  // names of masked variables too short to be masked
     std::string artifacts_name;              // expanded
     std::optional<std::chrono::seconds> expire_in;
+    std::optional<DownstreamRequest> downstream;  // then there is neither sandbox nor work
   };
   Made make(const JobKey&, const JobInputs&) const;
 
@@ -67,6 +78,8 @@ class JobFactory {
   const std::string& name(pipelines::JobIndex index) const { return pipeline_.jobs[index].name; }
 
  private:
+  DownstreamRequest downstream(pipelines::JobIndex, const JobInputs&) const;
+
   const pipelines::Pipeline& pipeline_;
   const pipelines::Plan& plan_;
   RunSettings settings_;

@@ -65,6 +65,7 @@ class JobThread {
   struct Context {
     executors::Executor& executor;
     ArtifactKeeper& keeper;
+    Downstreams& downstreams;
     const std::vector<Observer*>& observers;
     Mailbox& mailbox;
     Limits limits;
@@ -84,6 +85,7 @@ class JobThread {
   enum class Turn { waiting, go, drop };
   void main(std::stop_token);
   AttemptEnded work(std::stop_token);
+  AttemptEnded work_downstream(std::stop_token);
   Turn wait_for_turn();
 
   Context context_;

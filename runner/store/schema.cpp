@@ -91,6 +91,12 @@ CREATE TABLE resources(
   PRIMARY KEY(project, name, run, job)) STRICT, WITHOUT ROWID;
 CREATE INDEX resources_of_run ON resources(run);
 )sql",
+    // child pipelines
+    R"sql(
+ALTER TABLE runs ADD COLUMN parent INTEGER;
+ALTER TABLE runs ADD COLUMN parent_job INTEGER;
+CREATE INDEX child_runs ON runs(parent) WHERE parent IS NOT NULL;
+)sql",
 };
 
 std::string random_hex(std::size_t digits) {
