@@ -108,7 +108,28 @@ class Checker {
     }
   }
 
+  // What a job that runs another pipeline may have besides (GitLab's lib/gitlab/ci/config/entry/bridge.rb).
+  void check_trigger(const Job& job, const JobDraft& draft) {
+    static constexpr std::string_view allowed[] = {
+        "trigger",  "extends", "stage",       "needs",         "rules",     "only",    "except",
+        "when",     "start_in", "variables",  "allow_failure", "inherit",   "parallel", "resource_group",
+        "environment", "interruptible", "manual_confirmation", "tags", "inputs"};
+    for (std::size_t i = 0; i < draft.body.size(); ++i) {
+      const Yaml key = draft.body.key(i);
+      if (!is_job_keyword(key.text()) || std::ranges::find(allowed, key.text()) != std::end(allowed)) {
+        continue;
+      }
+      findings_.error(key.mark(),
+                      fmt::format("job \"{}\" has `trigger` and `{}`, which exclude each other", job.name, key.text()),
+                      "a job that starts another pipeline runs no script of its own", {job.trigger->mark});
+    }
+  }
+
   void check_work(const Job& job, const JobDraft& draft) {
+    if (job.trigger) {
+      check_trigger(job, draft);
+      return;
+    }
     const std::vector<std::string>& script = job.script.main;
     const bool empty = script.empty() || (script.size() == 1 && script[0].empty());
     if (!empty || draft.spoilt) {

@@ -196,12 +196,12 @@ constexpr JobKeyword job_table[] = {
     {{"coverage",
       [](Reader& r, const Key& k, Yaml y, JobDraft& d) { return read_coverage(r, k, y, d.job->coverage); }}},
     {{"inherit", read_inherit}},
+    {{"trigger", of_job<&Job::trigger>}},
     {{"only", of_job<&Job::only>}},
     {{"except", of_job<&Job::except>}},
     {{"parallel", read_parallel}},
     {{"manual_confirmation", of_job<&Job::manual_confirmation>}},
     // GitLab's, not carried out yet.
-    {{"trigger", nullptr, Support::refused, "run the other pipeline by a script for now"}},
     {{"run", nullptr, Support::refused, "use `script`"}},
     {{"inputs", nullptr, Support::refused, "use `variables`"}},
     {{"hooks", nullptr, Support::left_out, "the sources are there before a job begins"}, in_default},

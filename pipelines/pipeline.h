@@ -179,6 +179,20 @@ struct Environment {
   std::string name, url, on_stop, action, tier;  // unexpanded
 };
 
+// `trigger`: the job runs another pipeline in place of a script.
+struct Downstream {
+  // depend and mirror: the job ends when that pipeline does, and as it did; none: as soon as it was made.
+  enum class Strategy : std::uint8_t { none, depend, mirror };
+  // trigger:include as the text of a pipeline file with this one keyword: what the child pipeline consists of. Empty
+  // where it is another project's pipeline.
+  std::string config;
+  std::string project, branch;
+  Strategy strategy = Strategy::none;
+  bool yaml_variables = true;       // forward: the job's own variables and the file's
+  bool pipeline_variables = false;  // forward: what this pipeline was started with
+  Mark mark;
+};
+
 struct Job {
   std::string name;
   // Where `parallel` made this job: the name that the author wrote (`name` is "test 1/3" or "test: [a, b]" then), which
@@ -213,6 +227,7 @@ struct Job {
   std::string resource_group;
   std::optional<Environment> environment;
   std::string coverage;  // RE2 text without its slashes
+  std::optional<Downstream> trigger;
   std::string manual_confirmation;
 
   const std::string& written_name() const { return origin.empty() ? name : origin; }

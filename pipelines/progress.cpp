@@ -304,6 +304,11 @@ std::vector<Ended> Progress::finish(JobIndex job, Outcome outcome, bool allowed)
   self.jobs[job].state = State::ended;
   --self.running;
   --self.stages[self.plan.jobs[job].stage].running;
+  if (outcome == Outcome::manual && !allowed) {
+    self.blocked = true;  // for those who wait for it, it has not ended
+    if (!self.cancelled) self.settle();
+    return self.take_ended();
+  }
   Waits meaning;
   if (outcome == Outcome::skipped || outcome == Outcome::manual) {
     meaning.skipped = true;

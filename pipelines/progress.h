@@ -73,7 +73,8 @@ class Progress {
   std::vector<JobIndex> likely_next(std::size_t limit) const;
 
   // Records how a job that next() returned ended (`allowed`: its failure is tolerated) and returns what that ended
-  // besides: jobs skipped, jobs that now wait for a person (manual).
+  // besides: jobs skipped, jobs that now wait for a person (manual). A job that runs another pipeline ends as `manual`
+  // when that one waits for a person: this one waits with it.
   std::vector<Ended> finish(JobIndex, Outcome, bool allowed);
 
   // Starts no further job: everything that has not started becomes cancelled. Returned as finish() does. What runs is

@@ -135,6 +135,7 @@ bool read(Reader&, const Key&, Yaml, Release& out);
 bool read(Reader&, const Key&, Yaml, AllowFailure& out);
 bool read(Reader&, const Key&, Yaml, Retry& out);
 bool read(Reader&, const Key&, Yaml, Environment& out);
+bool read(Reader&, const Key&, Yaml, Downstream& out);
 bool read_coverage(Reader&, const Key&, Yaml, std::string& out);  // RE2 text without its slashes
 bool read_start_in(Reader&, const Key&, Yaml, std::chrono::seconds& out);
 

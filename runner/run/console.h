@@ -6,7 +6,8 @@
 // errors are main's and go to stderr.
 //
 // json: one object a line, each with `event`, `run` and `time` (ISO 8601, UTC, milliseconds):
-//   run_started   file, ref, sha, source (what started it: push, schedule, …), jobs (names, in the file's order)
+//   run_started   file, ref, sha, source (what started it: push, schedule, …), jobs (names, in the file's order);
+//                 a child pipeline's also parent (run, job): its events have a `run` of their own
 //   job_started   job (once per attempt)
 //   log           job, text (one whole line without its newline; section markers taken out)
 //   job_warning   job, message

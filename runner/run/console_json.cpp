@@ -84,7 +84,7 @@ class JsonConsole : public Observer {
     Job* job = find(key.job);
     if (!job) return;
     const std::lock_guard lock(job->mutex);
-    job->begin_batch(run_);
+    job->begin_batch();
     job->lines.feed(bytes, [&](std::string_view line, std::uint64_t) { add_line(*job, line); });
     send(*job);
   }
@@ -93,13 +93,14 @@ class JsonConsole : public Observer {
   // Guarded by its mutex: log lines come from the job's thread, its end from the scheduler's.
   struct Job {
     std::mutex mutex;
+    RunId run = 0;
     std::string name;
     LogLines lines{LogLines::Mode::exact, longest_line};
     std::string head;  // of every log line of this batch
     std::string batch;
     std::uint64_t batched = 0, dropped = 0;  // lines
 
-    void begin_batch(RunId run) {
+    void begin_batch() {
       head =
           R"({"event":"log","run":)" + std::to_string(run) + R"(,"time":")" + iso_time(Clock::now()) + R"(","job":")";
       append_escaped(head, name);
@@ -136,7 +137,7 @@ class JsonConsole : public Observer {
 
   void tell_dropped(Job& job) {
     if (job.dropped == 0) return;
-    Json line = begin("job_warning", Clock::now());
+    Json line = begin("job_warning", job.run, Clock::now());
     line["job"] = job.name;
     line["message"] = std::to_string(job.dropped) + " lines of the log are left out here: nothing read them in time";
     add(line);
@@ -148,54 +149,60 @@ class JsonConsole : public Observer {
     Job* job = find(key.job);
     if (!job) return;
     const std::lock_guard lock(job->mutex);
-    job->begin_batch(run_);
+    job->begin_batch();
     job->lines.finish([&](std::string_view line, std::uint64_t) { add_line(*job, line); });
     send(*job);
     tell_dropped(*job);
     job->batch = {};
   }
 
-  Json begin(const char* event, Clock::time_point time) const {
-    return {{"event", event}, {"run", run_}, {"time", iso_time(time)}};
+  static Json begin(const char* event, RunId run, Clock::time_point time) {
+    return {{"event", event}, {"run", run}, {"time", iso_time(time)}};
+  }
+  // The beginning of a line about a job.
+  Json begin(const char* event, const JobKey& key, Clock::time_point time) {
+    const Job* job = find(key.job);
+    Json line = begin(event, job ? job->run : run_, time);
+    line["job"] = name_of(key);
+    return line;
   }
   void add(const Json& line) { output_.add(line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n"); }
   static Json code(int exit_code) { return exit_code < 0 ? Json() : Json(exit_code); }
   static double seconds(std::chrono::milliseconds ms) { return static_cast<double>(ms.count()) / 1000; }
 
   void handle(const RunStarted& e) {
-    run_ = e.run;
+    if (run_ == 0) run_ = e.run;
     Json names = Json::array();
     for (const RunStarted::Job& job : e.jobs) {
       names.push_back(job.name);
       if (job.job >= by_index_.size()) by_index_.resize(job.job + std::size_t{1});
       by_index_[job.job] = &jobs_.emplace_back();
       jobs_.back().name = job.name;
+      jobs_.back().run = e.run;
     }
-    Json line = begin("run_started", e.time);
+    Json line = begin("run_started", e.run, e.time);
     line["file"] = e.file;
     line["ref"] = e.ref;
     line["sha"] = e.sha;
     line["source"] = e.event;
     line["jobs"] = std::move(names);
+    if (e.parent != 0) line["parent"] = {{"run", e.parent}, {"job", e.parent_job}};
     add(line);
   }
   void handle(const JobPreparing&) {}
   void handle(const JobStatus&) {}
   void handle(const JobStarted& e) {
-    Json line = begin("job_started", e.time);
-    line["job"] = name_of(e.key);
+    Json line = begin("job_started", e.key, e.time);
     add(line);
   }
   void handle(const JobWarning& e) {
-    Json line = begin("job_warning", e.time);
-    line["job"] = name_of(e.key);
+    Json line = begin("job_warning", e.key, e.time);
     line["message"] = e.text;
     add(line);
   }
   void handle(const JobRetried& e) {
     flush(e.key);
-    Json line = begin("job_retried", e.time);
-    line["job"] = name_of(e.key);
+    Json line = begin("job_retried", e.key, e.time);
     line["exit_code"] = code(e.exit_code);
     line["reason"] = e.reason;
     line["message"] = e.message;
@@ -204,13 +211,11 @@ class JsonConsole : public Observer {
   void handle(const JobFinished& e) {
     flush(e.key);
     for (const ReportSummary& report : e.reports) {
-      Json line = begin("report", e.time);
-      line["job"] = name_of(e.key);
+      Json line = begin("report", e.key, e.time);
       line.update(to_json(report));
       add(line);
     }
-    Json line = begin("job_finished", e.time);
-    line["job"] = name_of(e.key);
+    Json line = begin("job_finished", e.key, e.time);
     line["outcome"] = pipelines::to_string(e.outcome);
     line["exit_code"] = code(e.exit_code);
     line["seconds"] = seconds(e.duration);
@@ -222,7 +227,7 @@ class JsonConsole : public Observer {
     output_.hurry();
   }
   void handle(const RunFinished& e) {
-    Json line = begin("run_finished", e.time);
+    Json line = begin("run_finished", e.run, e.time);
     line["outcome"] = pipelines::to_string(e.verdict);
     line["seconds"] = seconds(e.duration);
     line["message"] = e.message;
@@ -231,7 +236,7 @@ class JsonConsole : public Observer {
   }
 
   RunId run_ = 0;
-  std::deque<Job> jobs_;  // filled by RunStarted, before any job's thread exists
+  std::deque<Job> jobs_;  // filled by RunStarted, before any of its jobs has a thread
   std::vector<Job*> by_index_;
   Output output_;
 };

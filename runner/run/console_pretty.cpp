@@ -47,8 +47,8 @@ class PrettyConsole : public TextConsole {
 
   void run_started(const std::deque<Job>& jobs) override {
     const std::lock_guard lock(mutex_);
-    total_ = jobs.size();
-    begin_ = Steady::now();
+    total_ = jobs.size();  // of the child pipelines that are known, too
+    if (!begun_) begin_ = Steady::now();
     begun_ = true;
     for (const Job& job : jobs) name_width_ = std::max(name_width_, std::min(widest_name, display_width(job.name)));
   }

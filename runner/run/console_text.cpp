@@ -102,7 +102,7 @@ void TextConsole::send(Job& job, Live& live) {
 void TextConsole::tell_dropped(Job& job, Live& live) {
   if (live.dropped == 0) return;
   say(job, fmt::format("! {} lines are left out here, nothing read them in time: runner logs {} has them", live.dropped,
-                       run_));
+                       job.run));
   live.dropped = 0;
 }
 
@@ -127,31 +127,43 @@ std::string TextConsole::time_of_day() const {
 }
 
 void TextConsole::handle(const RunStarted& e) {
-  run_ = e.run;
-  file_ = on_screen(e.file);
-  std::size_t padding = 0;
+  if (run_ == 0) {
+    run_ = e.run;
+    file_ = on_screen(e.file);
+  }
   for (const RunStarted::Job& job : e.jobs) {
     if (job.job >= by_index_.size()) by_index_.resize(job.job + std::size_t{1});
     Job& view = jobs_.emplace_back();
     by_index_[job.job] = &view;
     view.index = job.job;
-    view.name = on_screen(job.name);
+    view.run = e.run;
+    view.name = (e.parent_job.empty() ? "" : on_screen(e.parent_job) + " › ") + on_screen(job.name);
     view.stage = on_screen(job.stage);
-    padding = std::max(padding, display_width(view.name));
   }
+  pad_names();
+  tell_start(e);
+  run_started(jobs_);
+}
+
+void TextConsole::pad_names() {
+  std::size_t padding = 0;
+  for (const Job& job : jobs_) padding = std::max(padding, display_width(job.name));
   padding = std::min(padding, widest_padding);
   for (Job& job : jobs_) {
     const std::size_t wide = display_width(job.name);
     job.prefix =
         paint(job.name, colour_of(job.name), options_.colour) + std::string(wide < padding ? padding - wide : 0, ' ');
   }
+}
+
+void TextConsole::tell_start(const RunStarted& e) {
   std::string line = fmt::format("{}run {}", time_of_day(), e.run);
-  for (const std::string& part : {file_, on_screen(e.ref), short_sha(e.sha), on_screen(e.event)}) {
-    if (!part.empty()) line += " · " + part;
+  if (e.parent != 0) line += fmt::format(" · started by {} of run {}", on_screen(e.parent_job), e.parent);
+  for (const std::string& part : {on_screen(e.file), on_screen(e.ref), short_sha(e.sha), on_screen(e.event)}) {
+    if (!part.empty() && e.parent == 0) line += " · " + part;
   }
   line += fmt::format(" · {} job{}\n", e.jobs.size(), e.jobs.size() == 1 ? "" : "s");
   output_->add(line);
-  run_started(jobs_);
 }
 
 void TextConsole::handle(const JobPreparing& e) {
@@ -199,6 +211,11 @@ void TextConsole::handle(const JobFinished& e) {
 }
 
 void TextConsole::handle(const RunFinished& e) {
+  if (e.run != run_) {
+    output_->add(fmt::format("{}run {} {} in {}\n", time_of_day(), e.run, pipelines::to_string(e.verdict),
+                             describe(e.duration)));
+    return;
+  }
   run_over();
   Report report{.run = run_, .file = file_, .jobs = {}, .end = &e, .colour = options_.colour, .width = width()};
   report.jobs.reserve(jobs_.size());

@@ -40,6 +40,7 @@ class TextConsole : public Observer {
   };
   struct Job {
     pipelines::JobIndex index = 0;
+    RunId run = 0;
     std::string name, stage;  // as they may be shown
     std::string prefix;       // the name, coloured and padded
     std::mutex mutex;
@@ -69,6 +70,8 @@ class TextConsole : public Observer {
 
  private:
   void handle(const RunStarted&);
+  void tell_start(const RunStarted&);
+  void pad_names();
   void handle(const JobPreparing&);
   void handle(const JobStarted&);
   void handle(const JobRetried&);
@@ -88,7 +91,7 @@ class TextConsole : public Observer {
   const Style style_;
   RunId run_ = 0;
   std::string file_;
-  std::deque<Job> jobs_;  // filled by RunStarted, before any job's thread exists
+  std::deque<Job> jobs_;  // filled by RunStarted, before any of its jobs has a thread
   std::vector<Job*> by_index_;
   std::unique_ptr<Output> output_;
 };

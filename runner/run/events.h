@@ -34,6 +34,8 @@ struct RunStarted {
     std::string name, stage;
   };
   std::vector<Job> jobs;  // those of the plan that are included
+  RunId parent = 0;        // a child pipeline: the run and the job that started it
+  std::string parent_job;
 };
 struct JobPreparing {  // its turn may still come later
   JobKey key;
@@ -73,6 +75,7 @@ struct JobFinished {  // once per job, after its retries; also for jobs that nev
   std::vector<ReportSummary> reports;  // those of its reports that can be read
 };
 struct RunFinished {
+  RunId run = 0;
   Clock::time_point time;
   pipelines::Verdict verdict = pipelines::Verdict::passed;
   std::chrono::milliseconds duration{0};

@@ -112,11 +112,13 @@ std::vector<std::string> service_aliases(std::string_view image, const std::vect
   return result;
 }
 
-JobInputs inputs_of(const std::vector<executors::Collected>& collected,
+JobInputs inputs_of(pipelines::JobIndex job, const std::vector<executors::Collected>& collected,
                     std::vector<std::pair<std::string, std::string>> dotenv) {
   JobInputs result;
   for (const auto& part : collected) {
-    if (part.kind == "archive") result.layers.push_back(part.directory);
+    if (part.kind != "archive") continue;
+    result.layers.push_back(part.directory);
+    result.from.push_back(job);
   }
   result.dotenv = std::move(dotenv);
   return result;
@@ -130,11 +132,45 @@ std::string JobFactory::resource_group(pipelines::JobIndex index) const {
   return group.empty() ? group : plan_.variables(pipeline_, index).expanded().expand(group);
 }
 
+// The example of GitLab's documentation hands CI_PIPELINE_ID on, so that the child can name its parent.
+DownstreamRequest JobFactory::downstream(pipelines::JobIndex index, const JobInputs& inputs) const {
+  const pipelines::Downstream& what = *pipeline_.jobs[index].trigger;
+  DownstreamRequest request;
+  request.what = &what;
+  VariableSet variables = plan_.variables(pipeline_, index);
+  for (const auto& [name, value] : inputs.dotenv) variables.set(name, value, Precedence::dotenv, /*expand=*/false);
+  variables.set("CI_PIPELINE_ID", std::to_string(settings_.run), Precedence::predefined, /*expand=*/false);
+  const VariableSet expanded = variables.expanded();
+  for (const auto& [name, entry] : expanded.entries()) {
+    const bool handed_on = entry.precedence == Precedence::predefined ? false
+                           : entry.precedence == Precedence::pipeline ? what.pipeline_variables
+                                                                      : what.yaml_variables;
+    if (!handed_on) continue;
+    pipelines::Variable variable;
+    variable.name = name;
+    variable.value = entry.value;
+    variable.expand = false;
+    variable.masked = entry.masked;
+    variable.file = entry.file;
+    request.variables.push_back(std::move(variable));
+  }
+  for (std::size_t i = 0; i < inputs.layers.size() && i < inputs.from.size(); ++i) {
+    request.artifacts[name(inputs.from[i])].push_back(inputs.layers[i]);
+  }
+  return request;
+}
+
 JobFactory::Made JobFactory::make(const JobKey& key, const JobInputs& inputs) const {
   const pipelines::Job& job = pipeline_.jobs[key.job];
   const std::uint32_t number = key.job + 1;
   const std::string stem = fmt::format("{}-{}", number, key.attempt);
   Made made;
+  if (job.trigger) {
+    made.downstream = downstream(key.job, inputs);
+    made.secrets = secrets_;
+    made.work.timeout = std::chrono::hours(24 * 30);
+    return made;
+  }
 
   executors::JobSpec& spec = made.spec;
   spec.id = {settings_.owner, settings_.run, number, key.attempt, job.name};

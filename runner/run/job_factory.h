@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -40,14 +41,23 @@ struct RunSettings {
   std::function<std::string(const std::string& path)> last_commit;
 };
 
+// What a `trigger` job is to run.
+struct DownstreamRequest {
+  const pipelines::Downstream* what = nullptr;
+  std::vector<pipelines::Variable> variables;  // forwarded, expanded
+  std::map<std::string, std::vector<std::filesystem::path>> artifacts;  // of the jobs it takes some from, by name
+};
+
 // What a job takes from those before it.
 struct JobInputs {
   std::vector<std::filesystem::path> layers;                // later ones win
   std::vector<std::pair<std::string, std::string>> dotenv;  // later ones win
+  std::vector<pipelines::JobIndex> from;                    // by layer: whose it is
 };
 
 // What a job that left this behind gives to those after it.
-JobInputs inputs_of(const std::vector<executors::Collected>&, std::vector<std::pair<std::string, std::string>> dotenv);
+JobInputs inputs_of(pipelines::JobIndex, const std::vector<executors::Collected>&,
+                    std::vector<std::pair<std::string, std::string>> dotenv);
 
 class JobFactory {
  public:
@@ -65,6 +75,7 @@ class JobFactory {
     std::vector<std::string> warnings;          // of what is wrong with its variables
     std::optional<pipelines::Release> release;  // expanded
     std::string coverage;                       // RE2
+    std::optional<DownstreamRequest> downstream;  // then there is neither sandbox nor work
   };
   Made make(const JobKey&, const JobInputs&) const;
 
@@ -76,6 +87,8 @@ class JobFactory {
   const std::string& name(pipelines::JobIndex index) const { return pipeline_.jobs[index].name; }
 
  private:
+  DownstreamRequest downstream(pipelines::JobIndex, const JobInputs&) const;
+
   const pipelines::Pipeline& pipeline_;
   const pipelines::Plan& plan_;
   RunSettings settings_;

@@ -110,7 +110,7 @@ JobThread::Turn JobThread::wait_for_turn() {
 void JobThread::main(std::stop_token stop) {
   std::optional<AttemptEnded> ended;
   try {
-    ended = work(stop);
+    ended = made_.downstream ? work_downstream(stop) : work(stop);
   } catch (const std::exception& error) {
     // One of the two places where a broken world is caught (docs/architecture.md, "Errors").
     ended.emplace();
@@ -126,6 +126,19 @@ void JobThread::main(std::stop_token stop) {
     context_.mailbox.put({key_, Dropped{}});
   else
     context_.mailbox.put({key_, std::move(*ended)});
+}
+
+AttemptEnded JobThread::work_downstream(std::stop_token stop) {
+  MailNotices notices(context_.mailbox, key_, made_.secrets);
+  AttemptEnded ended;
+  context_.mailbox.put({key_, Prepared{}});
+  if (wait_for_turn() == Turn::drop) {
+    ended.dropped = true;
+    return ended;
+  }
+  ended.started = true;
+  ended.result = context_.downstreams.run(key_, *made_.downstream, notices, std::move(stop));
+  return ended;
 }
 
 // --- caches ----------------------------------------------------------------------------------------------------------
@@ -240,7 +253,7 @@ void JobThread::keep_artifacts(AttemptEnded& ended, executors::Notices& notices)
     ended.dotenv = std::move(read.variables);
     if (!ended.result.collected.empty()) {
       if (ended.result.outcome == pipelines::Outcome::passed) {
-        context_.mailbox.put({key_, Produced{inputs_of(ended.result.collected, ended.dotenv)}});
+        context_.mailbox.put({key_, Produced{inputs_of(key_.job, ended.result.collected, ended.dotenv)}});
       }
       context_.keeper.keep({key_, made_.artifacts_name, made_.expire_in}, ended.result.collected);
     }

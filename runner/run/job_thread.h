@@ -70,6 +70,7 @@ class JobThread {
   struct Context {
     executors::Executor& executor;
     ArtifactKeeper& keeper;
+    Downstreams& downstreams;
     const std::vector<Observer*>& observers;
     Mailbox& mailbox;
     Limits limits;
@@ -89,6 +90,7 @@ class JobThread {
   enum class Turn { waiting, go, drop };
   void main(std::stop_token);
   AttemptEnded work(std::stop_token);
+  AttemptEnded work_downstream(std::stop_token);
   Turn wait_for_turn();
   std::vector<std::string> restore_caches();
   std::vector<std::string> keep_caches(const std::vector<executors::CollectedCache>&, executors::Notices&);

@@ -84,11 +84,13 @@ bool is_allowed(const pipelines::AllowFailure& allow, const executors::JobResult
 }
 
 Scheduler::Scheduler(executors::Executor& executor, const JobFactory& factory, ArtifactKeeper& keeper,
-                     ResourceKeeper& resources, std::vector<Observer*> observers, Limits limits)
+                     ResourceKeeper& resources, Downstreams& downstreams, std::vector<Observer*> observers,
+                     Limits limits)
     : executor_(executor),
       factory_(factory),
       keeper_(keeper),
       resources_(resources),
+      downstreams_(downstreams),
       observers_(std::move(observers)),
       limits_(limits) {
   limits_.parallel = std::max<std::size_t>(1, limits_.parallel);
@@ -100,9 +102,9 @@ namespace {
 class Walk {
  public:
   Walk(executors::Executor& executor, const JobFactory& factory, ArtifactKeeper& keeper, ResourceKeeper& resources,
-       const std::vector<Observer*>& observers, Limits limits, pipelines::Progress& progress,
+       Downstreams& downstreams, const std::vector<Observer*>& observers, Limits limits, pipelines::Progress& progress,
        const pipelines::Plan& plan, Earlier earlier)
-      : context_{executor, keeper, observers, mailbox_, limits},
+      : context_{executor, keeper, downstreams, observers, mailbox_, limits},
         factory_(factory),
         resources_(resources),
         limits_(limits),
@@ -200,7 +202,7 @@ class Walk {
         const Earlier::Finished& finished = done->second;
         emit(finished.end);
         if (left_ > 0) --left_;
-        produced_[*job] = inputs_of(finished.collected, read_dotenv(finished.collected).variables);
+        produced_[*job] = inputs_of(*job, finished.collected, read_dotenv(finished.collected).variables);
         end_in_progress(*job, finished.end.outcome, finished.end.allowed);
         continue;
       }
@@ -209,9 +211,11 @@ class Walk {
     }
   }
 
+  // A job that only waits for another pipeline takes no place from that one's jobs.
   std::size_t running() const {
-    return static_cast<std::size_t>(
-        std::count_if(active_.begin(), active_.end(), [](const auto& entry) { return entry.second.turn; }));
+    return static_cast<std::size_t>(std::count_if(active_.begin(), active_.end(), [](const auto& entry) {
+      return entry.second.turn && !entry.second.thread->made().downstream;
+    }));
   }
 
   void start_ready() {
@@ -341,6 +345,7 @@ class Walk {
       if (found == produced_.end()) continue;
       const JobInputs& from = found->second;
       result.layers.insert(result.layers.end(), from.layers.begin(), from.layers.end());
+      result.from.insert(result.from.end(), from.from.begin(), from.from.end());
       result.dotenv.insert(result.dotenv.end(), from.dotenv.begin(), from.dotenv.end());
     }
     return result;
@@ -426,6 +431,7 @@ class Walk {
     const auto since = found->second.since - found->second.before;
     active_.erase(found);
     if (result.outcome != Outcome::passed && produced_.erase(job) != 0) forget_inputs_from(job);
+    if (result.outcome == Outcome::manual) blocked_.push_back(factory_.name(job));
 
     if (!cancelled_ && wants_retry(factory_.job(job).retry, result, key.attempt)) {
       emit(JobRetried{key, Clock::now(), result.outcome, result.exit_code, result.reason, result.message});
@@ -453,7 +459,7 @@ class Walk {
     finished.reports = std::move(ended.reports);
     emit(finished);
     if (left_ > 0) --left_;
-    produced_[job] = inputs_of(result.collected, std::move(ended.dotenv));
+    produced_[job] = inputs_of(job, result.collected, std::move(ended.dotenv));
     end_in_progress(job, result.outcome, finished.allowed);
   }
 
@@ -489,7 +495,7 @@ class Walk {
 
 Scheduler::Result Scheduler::run(pipelines::Progress& progress, const pipelines::Plan& plan, std::stop_token stop,
                                  Earlier earlier) {
-  Walk walk(executor_, factory_, keeper_, resources_, observers_, limits_, progress, plan, std::move(earlier));
+  Walk walk(executor_, factory_, keeper_, resources_, downstreams_, observers_, limits_, progress, plan, std::move(earlier));
   return walk.run(std::move(stop));
 }
 

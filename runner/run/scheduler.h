@@ -81,6 +81,16 @@ class ResourceKeeper {
   virtual std::optional<std::string> acquire(pipelines::JobIndex, const std::string& group) = 0;
 };
 
+// Runs the pipelines of `trigger` jobs.
+class Downstreams {
+ public:
+  virtual ~Downstreams() = default;
+  // Called from the job's thread; concurrently for different jobs. How the job ended: by its strategy, the other
+  // pipeline's end or its beginning; Outcome::manual when that one waits for a person. A stop request cancels what is
+  // waited for.
+  virtual executors::JobResult run(const JobKey&, const DownstreamRequest&, executors::Notices&, std::stop_token) = 0;
+};
+
 // What an earlier process left of this run (`runner resume`).
 struct Earlier {
   struct Finished {
@@ -100,7 +110,8 @@ struct Earlier {
 class Scheduler {
  public:
   // All must outlive the scheduler. Observers are told in this order.
-  Scheduler(executors::Executor&, const JobFactory&, ArtifactKeeper&, ResourceKeeper&, std::vector<Observer*>, Limits);
+  Scheduler(executors::Executor&, const JobFactory&, ArtifactKeeper&, ResourceKeeper&, Downstreams&,
+            std::vector<Observer*>, Limits);
 
   struct Result {
     pipelines::Verdict verdict = pipelines::Verdict::passed;
@@ -115,6 +126,7 @@ class Scheduler {
   const JobFactory& factory_;
   ArtifactKeeper& keeper_;
   ResourceKeeper& resources_;
+  Downstreams& downstreams_;
   std::vector<Observer*> observers_;
   Limits limits_;
 };

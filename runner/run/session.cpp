@@ -67,62 +67,79 @@ Session::Session(Store& store, executors::Executor& executor, const pipelines::P
     : store_(store), executor_(executor), pipeline_(pipeline), plan_(plan), settings_(std::move(settings)) {}
 
 SessionResult Session::run(Observer& console, std::stop_token stop, std::optional<RunId> taken_up) {
-  const auto begun = std::chrono::steady_clock::now();
   const fs::path work = make_work_directory(store_);
-
-  const Snapshot snapshot = taken_up ? snapshot_again(work, *taken_up) : take_snapshot(work, stop);
-  SessionResult result;
-  if (taken_up) {
-    result.run = *taken_up;
-  } else {
-    NewRun run;
-    run.pipeline_name = plan_.name.empty() ? settings_.file : plan_.name;
-    run.pipeline_text = settings_.text;
-    run.project_dir = settings_.project.string();
-    run.ref = settings_.ref;
-    run.sha = settings_.sha;
-    run.event = settings_.event;
-    run.options = settings_.options;
-    run.started = unix_now();
-    for (const auto& job : pipeline_.jobs) run.jobs.push_back({job.name, job.stage});
-    result.run = store_.create_run(run);
-    store_.add_event(result.run, run.started, snapshot_event, nlohmann::json{{"name", snapshot.name()}}.dump());
+  if (settings_.parent) {
+    return run_with(console, *settings_.parent->relay, *settings_.parent->snapshot, std::move(stop), taken_up);
   }
-  const fs::path directory = work / std::to_string(result.run);
+  const Snapshot snapshot = taken_up ? snapshot_again(work, *taken_up) : take_snapshot(work, stop);
+  Relay relay(console);
+  const SessionResult result = run_with(relay, relay, snapshot, std::move(stop), taken_up);
+  // A run that nobody drives needs its own when it is resumed.
+  std::vector<std::string> spare;
+  for (const RunId orphan : store_.orphaned_runs()) {
+    if (auto name = snapshot_of(orphan)) spare.push_back(std::move(*name));
+  }
+  prune_snapshots(work / "s", snapshots_kept, spare);
+  return result;
+}
+
+RunId Session::record_run(const Snapshot& snapshot) {
+  NewRun run;
+  run.pipeline_name = plan_.name.empty() ? settings_.file : plan_.name;
+  run.pipeline_text = settings_.text;
+  run.project_dir = settings_.project.string();
+  run.ref = settings_.ref;
+  run.sha = settings_.sha;
+  run.event = settings_.event;
+  run.options = settings_.options;
+  run.started = unix_now();
+  if (settings_.parent) {
+    run.parent = settings_.parent->run;
+    run.parent_job = settings_.parent->job.job + 1;
+  }
+  for (const auto& job : pipeline_.jobs) run.jobs.push_back({job.name, job.stage});
+  const RunId id = store_.create_run(run);
+  store_.add_event(id, run.started, snapshot_event, nlohmann::json{{"name", snapshot.name()}}.dump());
+  return id;
+}
+
+RunSettings Session::run_settings(RunId run, const fs::path& directory, const Snapshot& snapshot) const {
+  RunSettings settings;
+  settings.run = run;
+  settings.owner = store_.owner();
+  settings.directory = directory;
+  settings.sources = snapshot.sources();
+  settings.shell = settings_.shell;
+  settings.executor_name = settings_.shell ? "shell" : "docker";
+  settings.project_path = settings_.project_path;
+  settings.default_image = settings_.default_image;
+  settings.pull = settings_.pull;
+  settings.network = settings_.network;
+  settings.secrets = settings_.secrets;
+  settings.protected_ref = settings_.protected_ref;
+  settings.last_commit = [this](const std::string& path) {
+    return last_commit_of(settings_.project, settings_.revision, path);
+  };
+  return settings;
+}
+
+SessionResult Session::run_with(Observer& console, Relay& relay, const Snapshot& snapshot, std::stop_token stop,
+                                std::optional<RunId> taken_up) {
+  const auto begun = std::chrono::steady_clock::now();
+  SessionResult result;
+  result.run = taken_up ? *taken_up : record_run(snapshot);
+  const fs::path directory = make_work_directory(store_) / std::to_string(result.run);
   std::error_code failure;
   fs::create_directory(directory, failure);
   if (failure) {
     throw executors::WorldError("runner_system_failure",
                                 fmt::format("cannot make {}: {}", directory.string(), failure.message()));
   }
-
-  RunSettings run_settings;
-  run_settings.run = result.run;
-  run_settings.owner = store_.owner();
-  run_settings.directory = directory;
-  run_settings.sources = snapshot.sources();
-  run_settings.shell = settings_.shell;
-  run_settings.executor_name = settings_.shell ? "shell" : "docker";
-  run_settings.project_path = settings_.project_path;
-  run_settings.default_image = settings_.default_image;
-  run_settings.pull = settings_.pull;
-  run_settings.network = settings_.network;
-  run_settings.secrets = settings_.secrets;
-  run_settings.protected_ref = settings_.protected_ref;
-  run_settings.last_commit = [this](const std::string& path) {
-    return last_commit_of(settings_.project, settings_.revision, path);
-  };
-  const JobFactory factory(pipeline_, plan_, std::move(run_settings));
+  const JobFactory factory(pipeline_, plan_, run_settings(result.run, directory, snapshot));
 
   const std::string project = settings_.project_path.empty() ? settings_.project.string() : settings_.project_path;
   Recorder recorder(store_, result.run, project, settings_.process_modes);
-  for (const auto& planned : plan_.jobs) {
-    if (!planned.included || planned.when == pipelines::When::manual) continue;
-    if (const std::string group = factory.resource_group(planned.job); !group.empty()) {
-      recorder.expect(planned.job, group);
-    }
-  }
-  const fs::path standing = work / "c";
+  const fs::path standing = make_work_directory(store_) / "c";
   std::optional<Caches> caches;
   if (has_project_keywords(pipeline_)) {
     const std::string whose = project_identity(settings_.project);
@@ -138,21 +155,37 @@ SessionResult Session::run(Observer& console, std::stop_token stop, std::optiona
   started.ref = settings_.ref;
   started.sha = settings_.sha;
   started.event = settings_.event;
+  if (settings_.parent) {
+    started.parent = settings_.parent->run;
+    started.parent_job = settings_.parent->job_name;
+  }
   for (const auto& planned : plan_.jobs) {
-    if (planned.included)
-      started.jobs.push_back({planned.job, pipeline_.jobs[planned.job].name, pipeline_.jobs[planned.job].stage});
+    if (!planned.included) continue;
+    started.jobs.push_back({planned.job, pipeline_.jobs[planned.job].name, pipeline_.jobs[planned.job].stage});
+    if (planned.when == pipelines::When::manual) continue;
+    if (const std::string group = factory.resource_group(planned.job); !group.empty()) {
+      recorder.expect(planned.job, group);
+    }
   }
   // The recorder first: what is seen on a screen is on its way into the store.
   const std::vector<Observer*> observers{&recorder, &console};
   for (Observer* observer : observers) observer->on(started);
+  if (settings_.parent) settings_.parent->created(result.run);
 
-  Scheduler scheduler(executor_, factory, recorder, recorder, observers, settings_.limits);
+  Children children(
+      store_, result.run, settings_.parent ? settings_.parent->depth : 0, snapshot.sources().snapshot,
+      settings_.load_child, [&](const ChildStart& child, std::stop_token cancelled) {
+        return run_child(child, result.run, snapshot, relay, std::move(cancelled));
+      });
+  Scheduler scheduler(executor_, factory, recorder, recorder, children, observers, settings_.limits);
   const Scheduler::Result walked =
       scheduler.run(progress, plan_, stop, taken_up ? earlier(result.run, directory) : Earlier{});
   result.verdict = walked.verdict;
-  executor_.settle();
+  children.wait(stop);
+  if (!settings_.parent) executor_.settle();
 
   RunFinished finished;
+  finished.run = result.run;
   finished.time = Clock::now();
   finished.verdict = result.verdict;
   finished.duration = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begun);
@@ -166,13 +199,28 @@ SessionResult Session::run(Observer& console, std::stop_token stop, std::optiona
     store_.prune_caches(limits);
     prune_standing(store_, standing);
   }
-  // A run that nobody drives needs its own when it is resumed.
-  std::vector<std::string> spare;
-  for (const RunId orphan : store_.orphaned_runs()) {
-    if (auto name = snapshot_of(orphan)) spare.push_back(std::move(*name));
-  }
-  prune_snapshots(work / "s", snapshots_kept, spare);
   return result;
+}
+
+ChildEnd Session::run_child(const ChildStart& start, RunId run, const Snapshot& snapshot, Relay& relay,
+                            std::stop_token stop) {
+  SessionSettings settings = settings_;
+  settings.file = start.pipeline.file;
+  settings.text = start.pipeline.text;
+  settings.options = start.pipeline.options;
+  settings.event = "parent_pipeline";
+  SessionSettings::Parent parent;
+  parent.run = run;
+  parent.job = start.parent;
+  parent.job_name = pipeline_.jobs[start.parent.job].name;
+  parent.depth = (settings_.parent ? settings_.parent->depth : 0) + 1;
+  parent.snapshot = &snapshot;
+  parent.relay = &relay;
+  parent.created = start.created;
+  settings.parent = std::move(parent);
+  Session session(store_, executor_, start.pipeline.parsed.pipeline, start.pipeline.plan, std::move(settings));
+  const SessionResult result = session.run(relay.child(), std::move(stop), start.taken_up);
+  return {result.run, result.verdict};
 }
 
 Snapshot Session::take_snapshot(const fs::path& work, std::stop_token stop) const {

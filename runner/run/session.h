@@ -14,6 +14,7 @@
 #include "executors/executor.h"
 #include "pipelines/plan.h"
 #include "runner/hosts/checkout.h"
+#include "runner/run/children.h"
 #include "runner/run/scheduler.h"
 #include "runner/store/store.h"
 
@@ -37,6 +38,18 @@ struct SessionSettings {
   bool protected_ref = false;                        // the run's branch is a protected one
   GcOptions caches;                                  // how much of them is kept
   Limits limits;
+  ChildLoader load_child;
+  // A child pipeline's: what it shares with its parent.
+  struct Parent {
+    RunId run = 0;
+    JobKey job;
+    std::string job_name;
+    unsigned depth = 0;  // of the child
+    const Snapshot* snapshot = nullptr;
+    Relay* relay = nullptr;
+    std::function<void(RunId)> created;
+  };
+  std::optional<Parent> parent;
 };
 
 struct SessionResult {
@@ -56,6 +69,10 @@ class Session {
   SessionResult run(Observer& console, std::stop_token, std::optional<RunId> taken_up = {});
 
  private:
+  ChildEnd run_child(const ChildStart&, RunId run, const Snapshot&, Relay&, std::stop_token);
+  SessionResult run_with(Observer& console, Relay&, const Snapshot&, std::stop_token, std::optional<RunId> taken_up);
+  RunId record_run(const Snapshot&);
+  RunSettings run_settings(RunId, const std::filesystem::path& directory, const Snapshot&) const;
   Snapshot take_snapshot(const std::filesystem::path& work, std::stop_token) const;
   Snapshot snapshot_again(const std::filesystem::path& work, RunId) const;
   std::optional<std::string> snapshot_of(RunId) const;

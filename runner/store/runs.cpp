@@ -41,7 +41,8 @@ std::optional<Enum> maybe_enum(const Query& query, int column) {
   return query.null(column) ? std::nullopt : std::optional(static_cast<Enum>(query.integer(column)));
 }
 
-constexpr const char* run_columns = "id, ref, sha, event, project_dir, pipeline_name, outcome, started, finished";
+constexpr const char* run_columns = "id, ref, sha, event, project_dir, pipeline_name, outcome, started, finished, "
+    "ifnull(parent, 0)";
 
 RunRow run_row(const Query& query) {
   RunRow row;
@@ -54,6 +55,7 @@ RunRow run_row(const Query& query) {
   row.outcome = maybe_enum<Verdict>(query, 6);
   row.started = query.integer(7);
   row.finished = query.maybe(8);
+  row.parent = query.count(9);
   return row;
 }
 
@@ -90,6 +92,9 @@ RunId Store::create_run(const NewRun& run) {
     std::uint32_t job = 0;
     for (const NewJob& each : run.jobs) {
       Query(c, "INSERT INTO jobs(run, job, name, stage) VALUES(?, ?, ?, ?)", id, ++job, each.name, each.stage).run();
+    }
+    if (run.parent != 0) {
+      Query(c, "UPDATE runs SET parent = ?, parent_job = ? WHERE id = ?", run.parent, run.parent_job, id).run();
     }
     impl_->claim(c, self, id, 0);
     return id;
@@ -267,9 +272,18 @@ std::optional<RunDetail> Store::run(RunId run) const {
     }
     RunDetail detail;
     static_cast<RunRow&>(detail) = run_row(query);
-    detail.pipeline_text = unpacked_text(query.bytes(9));
-    detail.options = unpacked_text(query.bytes(10));
+    detail.pipeline_text = unpacked_text(query.bytes(10));
+    detail.options = unpacked_text(query.bytes(11));
     return detail;
+  });
+}
+
+std::optional<RunRow> Store::child_run(RunId parent, std::uint32_t job) const {
+  static const std::string sql =
+      fmt::format("SELECT {} FROM runs WHERE parent = ? AND parent_job = ? ORDER BY id DESC LIMIT 1", run_columns);
+  return impl_->database.read("look for a child pipeline", [&](Connection& c) {
+    Query query(c, sql.c_str(), parent, job);
+    return query.step() ? std::optional(run_row(query)) : std::nullopt;
   });
 }
 

@@ -102,6 +102,12 @@ CREATE TABLE releases(
   project TEXT NOT NULL, tag TEXT NOT NULL, run INTEGER NOT NULL, job INTEGER NOT NULL, attempt INTEGER NOT NULL,
   time INTEGER NOT NULL, json TEXT NOT NULL, PRIMARY KEY(project, tag)) STRICT, WITHOUT ROWID;
 )sql",
+    // child pipelines
+    R"sql(
+ALTER TABLE runs ADD COLUMN parent INTEGER;
+ALTER TABLE runs ADD COLUMN parent_job INTEGER;
+CREATE INDEX child_runs ON runs(parent) WHERE parent IS NOT NULL;
+)sql",
 };
 
 std::string random_hex(std::size_t digits) {

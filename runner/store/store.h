@@ -61,6 +61,8 @@ struct NewRun {
   std::string options;  // JSON for whoever resumes the run; opaque here, without secrets
   std::vector<NewJob> jobs;
   UnixMs started = 0;
+  RunId parent = 0;              // a child pipeline's: the run that triggered it; 0: none
+  std::uint32_t parent_job = 0;  // and the job, from 1
 };
 
 // Names one attempt; `job` counts from 1 in the order of NewRun::jobs (as executors::JobId), `attempt` from 1.
@@ -87,6 +89,7 @@ struct RunRow {
   std::optional<pipelines::Verdict> outcome;  // absent while running
   UnixMs started = 0;
   std::optional<UnixMs> finished;
+  RunId parent = 0;  // 0: nobody triggered it
   double seconds(UnixMs now) const;  // never negative
 };
 
@@ -326,6 +329,7 @@ class Store {
   std::vector<RunRow> list_runs(std::size_t limit = 0, RunId before = 0) const;  // newest first; 0: all
   std::optional<RunId> newest_run() const;
   std::optional<RunDetail> run(RunId) const;
+  std::optional<RunRow> child_run(RunId parent, std::uint32_t job) const;  // the newest that this job triggered
   std::vector<JobRow> jobs(RunId) const;  // in the pipeline's order
   std::vector<AttemptRow> attempts(RunId, std::uint32_t job) const;
   std::optional<AttemptRow> attempt(const AttemptKey&) const;
