@@ -74,7 +74,7 @@ std::deque<Message> Mailbox::take(std::optional<std::chrono::steady_clock::time_
 
 JobThread::JobThread(Context context, JobKey key, JobFactory::Made made, std::optional<Earlier::Running> adopted)
     : context_(context), key_(key), made_(std::move(made)), adopted_(std::move(adopted)) {
-  thread_ = std::jthread([this](std::stop_token stop) { main(std::move(stop)); });
+  thread_ = std::jthread([this](const std::stop_token& stop) { main(stop); });
 }
 
 JobThread::~JobThread() {
@@ -102,7 +102,7 @@ JobThread::Turn JobThread::wait_for_turn() {
   return turn_;
 }
 
-void JobThread::main(std::stop_token stop) {
+void JobThread::main(const std::stop_token& stop) {
   std::optional<AttemptEnded> ended;
   try {
     ended = work(stop);
@@ -123,7 +123,7 @@ void JobThread::main(std::stop_token stop) {
     context_.mailbox.put({key_, std::move(*ended)});
 }
 
-AttemptEnded JobThread::work(std::stop_token stop) {
+AttemptEnded JobThread::work(const std::stop_token& stop) {
   MailNotices notices(context_.mailbox, key_, made_.secrets);
   AttemptEnded ended;
 

@@ -82,8 +82,8 @@ class JobThread {
 
  private:
   enum class Turn { waiting, go, drop };
-  void main(std::stop_token);
-  AttemptEnded work(std::stop_token);
+  void main(const std::stop_token&);
+  AttemptEnded work(const std::stop_token&);
   Turn wait_for_turn();
 
   Context context_;

@@ -68,7 +68,7 @@ class Scheduler {
   };
   // Blocks until the run is over. A stop request cancels it: running jobs are stopped, nothing new starts.
   // Throws what an observer throws (a database that cannot be written), after everything was stopped.
-  Result run(pipelines::Progress&, const pipelines::Plan&, std::stop_token, Earlier = {});
+  Result run(pipelines::Progress&, const pipelines::Plan&, const std::stop_token&, Earlier = {});
 
  private:
   executors::Executor& executor_;

@@ -45,7 +45,7 @@ Session::Session(Store& store, executors::Executor& executor, const pipelines::P
                  const pipelines::Plan& plan, SessionSettings settings)
     : store_(store), executor_(executor), pipeline_(pipeline), plan_(plan), settings_(std::move(settings)) {}
 
-SessionResult Session::run(Observer& console, std::stop_token stop, std::optional<RunId> taken_up) {
+SessionResult Session::run(Observer& console, const std::stop_token& stop, std::optional<RunId> taken_up) {
   const auto begun = std::chrono::steady_clock::now();
   const fs::path work = make_work_directory(store_);
 

@@ -49,7 +49,7 @@ class Session {
   Session(Store&, executors::Executor&, const pipelines::Pipeline&, const pipelines::Plan&, SessionSettings);
 
   // `taken_up`: a run adopted by Store::adopt_run, in place of a new one.
-  SessionResult run(Observer& console, std::stop_token, std::optional<RunId> taken_up = {});
+  SessionResult run(Observer& console, const std::stop_token&, std::optional<RunId> taken_up = {});
 
  private:
   Snapshot take_snapshot(const std::filesystem::path& work, std::stop_token) const;

@@ -171,7 +171,7 @@ std::string Store::read_file(ArtifactId id, std::string_view path, std::size_t m
   return bytes;
 }
 
-void Store::extract(ArtifactId id, const std::filesystem::path& directory, std::stop_token stop) const {
+void Store::extract(ArtifactId id, const std::filesystem::path& directory, const std::stop_token& stop) const {
   std::vector<TreeEntry> entries = load_tree(impl_->database, id);
   const ChunkFiles files(impl_->chunk_directory());
   Destination destination(directory);

@@ -189,7 +189,7 @@ class Store {
     std::uint64_t ballast = 1 << 20;  // FILE.ballast: given up on a full disk so that results can be stored
     bool read_only = false;           // listing without a trace
   };
-  explicit Store(Options);
+  explicit Store(const Options&);
   explicit Store(std::filesystem::path file) : Store(Options{std::move(file)}) {}
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
@@ -240,7 +240,7 @@ class Store {
   std::vector<ArtifactFile> list_files(ArtifactId) const;
   // Into `directory` (made when missing; files there are replaced): files 0666 or 0777 and directories 0777, less the
   // umask. Never writes outside it, whatever symlinks are in its way.
-  void extract(ArtifactId, const std::filesystem::path& directory, std::stop_token = {}) const;
+  void extract(ArtifactId, const std::filesystem::path& directory, const std::stop_token& = {}) const;
   void read_file(ArtifactId, std::string_view path, const std::function<void(std::string_view)>& sink) const;
   std::string read_file(ArtifactId, std::string_view path, std::size_t max) const;  // StoreError when larger
   std::uint64_t chunk_count() const;  // distinct pieces kept, for tests and `doctor`
