@@ -260,7 +260,7 @@ std::vector<NamedValue> masked_values(const ExecOptions& options) {
   return masked;
 }
 
-int exec(const CommandLine& line, ExecOptions options) {
+int exec(const CommandLine& line, const ExecOptions& options) {
   const std::optional<ConsoleKind> kind = console_kind(options.output);
   if (options.worktree && !options.plan.revision.empty()) throw UsageError("--worktree and --ref exclude each other");
   pull_policy(options.pull);

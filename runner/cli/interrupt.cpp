@@ -27,7 +27,7 @@ sigset_t our_signals() {
 Interrupt::Interrupt(std::function<void()> second) : second_(std::move(second)) {
   const sigset_t set = our_signals();
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
-  thread_ = std::jthread([this](std::stop_token stop) { main(std::move(stop)); });
+  thread_ = std::jthread([this](const std::stop_token& stop) { main(stop); });
 }
 
 Interrupt::~Interrupt() {
@@ -36,7 +36,7 @@ Interrupt::~Interrupt() {
   thread_.join();
 }
 
-void Interrupt::main(std::stop_token stop) {
+void Interrupt::main(const std::stop_token& stop) {
   const sigset_t set = our_signals();
   int count = 0;
   std::chrono::steady_clock::time_point last{};

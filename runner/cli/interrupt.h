@@ -19,7 +19,7 @@ class Interrupt {
   bool interrupted() const { return source_.stop_requested(); }
 
  private:
-  void main(std::stop_token);
+  void main(const std::stop_token&);
   std::stop_source source_;
   std::function<void()> second_;
   std::jthread thread_;

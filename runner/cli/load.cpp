@@ -51,7 +51,7 @@ bool is_below(const fs::path& path, const fs::path& directory) {
 
 fs::path project_of(const fs::path& file, const std::string& option) {
   if (!option.empty()) return fs::weakly_canonical(option);
-  const fs::path here = fs::current_path();
+  fs::path here = fs::current_path();
   std::error_code unreadable;  // told when it is read
   fs::path absolute = fs::weakly_canonical(file, unreadable);
   if (unreadable) absolute = fs::absolute(file);

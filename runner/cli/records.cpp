@@ -88,6 +88,7 @@ const JobRow& find_job(const std::vector<JobRow>& jobs, RunId run, const std::st
     if (job.name == name) return job;
   }
   std::vector<std::string_view> names;
+  names.reserve(jobs.size());
   for (const auto& job : jobs) names.push_back(job.name);
   const std::string_view near = pipelines::nearest(name, names);
   throw UsageError(fmt::format("run {} has no job {}{}", run, name,

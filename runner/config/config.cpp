@@ -227,6 +227,7 @@ std::string text_of(const executors::Environment& value) {
 }
 std::string text_of(const std::vector<pipelines::PullPolicy>& value) {
   std::vector<std::string> words;
+  words.reserve(value.size());
   for (const pipelines::PullPolicy policy : value) {
     words.emplace_back(policy == pipelines::PullPolicy::always           ? "always"
                        : policy == pipelines::PullPolicy::if_not_present ? "if-not-present"
@@ -281,7 +282,7 @@ void assign(Setting<T>& setting, const Values& value, const Place& place) {
 
 class File {
  public:
-  File(Config& config, std::string name, std::string text) : config_(config), name_(std::move(name)) {
+  File(Config& config, std::string name, const std::string& text) : config_(config), name_(std::move(name)) {
     try {
       root_ = toml::parse(text, name_);
     } catch (const toml::parse_error& error) {

@@ -380,6 +380,7 @@ std::vector<Item> commit_items(const fs::path& project, const std::string& revis
             &items),
         "cannot read the commit's tree");
   std::vector<Item> list;
+  list.reserve(items.size());
   for (auto& [path, item] : items) {
     list.push_back(std::move(item));
   }
@@ -424,8 +425,8 @@ Snapshot make_snapshot(const fs::path& project_dir, const fs::path& root, const 
                                 (options.git ? git_fingerprint(project, options.revision) : std::string()));
   const auto use = [&](Lock lock, bool reused, std::uint64_t copied) {
     lock.touch();
-    return Snapshot(std::unique_ptr<Snapshot::Impl>(
-        new Snapshot::Impl{fs::absolute(root) / name, name, reused, items.size(), copied, std::move(lock)}));
+    return Snapshot(std::make_unique<Snapshot::Impl>(
+        Snapshot::Impl{fs::absolute(root) / name, name, reused, items.size(), copied, std::move(lock)}));
   };
 
   for (int round = 0;; ++round) {
@@ -475,8 +476,8 @@ Snapshot open_snapshot(const fs::path& root, const std::string& name) {
   if (!lock) {
     throw GitError(fmt::format("the sources of that run ({}) are gone", name), "start a new run");
   }
-  return Snapshot(std::unique_ptr<Snapshot::Impl>(
-      new Snapshot::Impl{fs::absolute(root) / name, name, true, 0, 0, std::move(*lock)}));
+  return Snapshot(
+      std::make_unique<Snapshot::Impl>(Snapshot::Impl{fs::absolute(root) / name, name, true, 0, 0, std::move(*lock)}));
 }
 
 std::size_t prune_snapshots(const fs::path& root, std::size_t keep, const std::vector<std::string>& spare) {

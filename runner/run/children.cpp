@@ -131,7 +131,7 @@ Children::Children(Store& store, RunId run, unsigned depth, std::filesystem::pat
 
 Children::~Children() { wait({}); }
 
-void Children::wait(std::stop_token stop) {
+void Children::wait(const std::stop_token& stop) {
   std::list<std::jthread> left;
   {
     const std::lock_guard lock(mutex_);
@@ -144,7 +144,7 @@ void Children::wait(std::stop_token stop) {
 }
 
 executors::JobResult Children::run(const JobKey& key, const DownstreamRequest& asked, executors::Notices& notices,
-                                   std::stop_token stop) {
+                                   const std::stop_token& stop) {
   if (asked.what->config.empty()) {
     notices.warning(fmt::format(
         "the pipeline of {} was not started: it needs GitLab's server; a child pipeline of this project is `include`",
@@ -166,12 +166,12 @@ executors::JobResult Children::run(const JobKey& key, const DownstreamRequest& a
     return failure("downstream_pipeline_creation_failed",
                    "the child pipeline could not be created: " + child->complaint);
   }
-  return start(key, asked, child, notices, std::move(stop));
+  return start(key, asked, child, notices, stop);
 }
 
 executors::JobResult Children::start(const JobKey& key, const DownstreamRequest& asked,
                                      std::shared_ptr<const ChildPipeline> child, executors::Notices& notices,
-                                     std::stop_token stop) {
+                                     const std::stop_token& stop) {
   const std::optional<RunRow> before = store_.child_run(run_, key.job + 1);
   if (before && before->outcome) return result_of({before->id, *before->outcome});
   std::optional<RunId> taken_up;
@@ -179,19 +179,19 @@ executors::JobResult Children::start(const JobKey& key, const DownstreamRequest&
 
   const auto created = [&notices](RunId run) { notices.status(fmt::format("its pipeline is run {}", run)); };
   if (asked.what->strategy != pipelines::Downstream::Strategy::none) {
-    return result_of(runner_({*child, key, taken_up, created}, std::move(stop)));
+    return result_of(runner_({*child, key, taken_up, created}, stop));
   }
   // Nobody waits for it but the run as a whole. Its thread takes the pipeline along.
   auto begun = std::make_shared<std::promise<RunId>>();
   std::future<RunId> run = begun->get_future();
-  std::jthread thread([this, owned = std::move(child), key, taken_up, begun](std::stop_token cancel) {
+  std::jthread thread([this, owned = std::move(child), key, taken_up, begun](const std::stop_token& cancel) {
     bool told = false;
     const auto tell = [&](RunId id) {
       told = true;
       begun->set_value(id);
     };
     try {
-      runner_({*owned, key, taken_up, tell}, std::move(cancel));
+      runner_({*owned, key, taken_up, tell}, cancel);
     } catch (...) {
       if (!told) begun->set_exception(std::current_exception());
       // Else it stays unfinished in the store, to be resumed; what broke it is the parent's world too.

@@ -76,7 +76,7 @@ struct ChildEnd {
   RunId run = 0;
   pipelines::Verdict verdict = pipelines::Verdict::passed;
 };
-using ChildRunner = std::function<ChildEnd(const ChildStart&, std::stop_token)>;
+using ChildRunner = std::function<ChildEnd(const ChildStart&, const std::stop_token&)>;
 
 class Children : public Downstreams {
  public:
@@ -86,13 +86,13 @@ class Children : public Downstreams {
   Children(const Children&) = delete;
   Children& operator=(const Children&) = delete;
 
-  executors::JobResult run(const JobKey&, const DownstreamRequest&, executors::Notices&, std::stop_token) override;
+  executors::JobResult run(const JobKey&, const DownstreamRequest&, executors::Notices&, const std::stop_token&) override;
   // Returns when every child is over; a stop request cancels them.
-  void wait(std::stop_token);
+  void wait(const std::stop_token&);
 
  private:
   executors::JobResult start(const JobKey&, const DownstreamRequest&, std::shared_ptr<const ChildPipeline>,
-                             executors::Notices&, std::stop_token);
+                             executors::Notices&, const std::stop_token&);
 
   Store& store_;
   const RunId run_;

@@ -1,8 +1,7 @@
 // json: one object a line; the keys are listed in console.h.
-#include <time.h>
-
 #include <array>
 #include <cstdio>
+#include <ctime>
 #include <deque>
 #include <mutex>
 #include <nlohmann/json.hpp>

@@ -79,7 +79,7 @@ std::deque<Message> Mailbox::take(std::optional<std::chrono::steady_clock::time_
 
 JobThread::JobThread(Context context, JobKey key, JobFactory::Made made, std::optional<Earlier::Running> adopted)
     : context_(context), key_(key), made_(std::move(made)), adopted_(std::move(adopted)) {
-  thread_ = std::jthread([this](std::stop_token stop) { main(std::move(stop)); });
+  thread_ = std::jthread([this](const std::stop_token& stop) { main(stop); });
 }
 
 JobThread::~JobThread() {
@@ -107,7 +107,7 @@ JobThread::Turn JobThread::wait_for_turn() {
   return turn_;
 }
 
-void JobThread::main(std::stop_token stop) {
+void JobThread::main(const std::stop_token& stop) {
   std::optional<AttemptEnded> ended;
   try {
     ended = made_.downstream ? work_downstream(stop) : work(stop);
@@ -128,7 +128,7 @@ void JobThread::main(std::stop_token stop) {
     context_.mailbox.put({key_, std::move(*ended)});
 }
 
-AttemptEnded JobThread::work_downstream(std::stop_token stop) {
+AttemptEnded JobThread::work_downstream(const std::stop_token& stop) {
   MailNotices notices(context_.mailbox, key_, made_.secrets);
   AttemptEnded ended;
   context_.mailbox.put({key_, Prepared{}});
@@ -137,7 +137,7 @@ AttemptEnded JobThread::work_downstream(std::stop_token stop) {
     return ended;
   }
   ended.started = true;
-  ended.result = context_.downstreams.run(key_, *made_.downstream, notices, std::move(stop));
+  ended.result = context_.downstreams.run(key_, *made_.downstream, notices, stop);
   return ended;
 }
 
@@ -271,7 +271,7 @@ void JobThread::keep_artifacts(AttemptEnded& ended, executors::Notices& notices)
   }
 }
 
-AttemptEnded JobThread::work(std::stop_token stop) {
+AttemptEnded JobThread::work(const std::stop_token& stop) {
   MailNotices notices(context_.mailbox, key_, made_.secrets);
   AttemptEnded ended;
 

@@ -88,9 +88,9 @@ class JobThread {
 
  private:
   enum class Turn { waiting, go, drop };
-  void main(std::stop_token);
-  AttemptEnded work(std::stop_token);
-  AttemptEnded work_downstream(std::stop_token);
+  void main(const std::stop_token&);
+  AttemptEnded work(const std::stop_token&);
+  AttemptEnded work_downstream(const std::stop_token&);
   Turn wait_for_turn();
   std::vector<std::string> restore_caches();
   std::vector<std::string> keep_caches(const std::vector<executors::CollectedCache>&, executors::Notices&);

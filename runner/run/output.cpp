@@ -1,10 +1,10 @@
 #include "runner/run/output.h"
 
-#include <errno.h>
 #include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 namespace runner {

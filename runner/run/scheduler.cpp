@@ -113,7 +113,7 @@ class Walk {
         earlier_(std::move(earlier)),
         left_(plan.included_count()) {}
 
-  Scheduler::Result run(std::stop_token stop) {
+  Scheduler::Result run(const std::stop_token& stop) {
     const std::stop_callback wake(stop, [this] { mailbox_.wake(); });
     started_ = Steady::now();
     try {
@@ -493,10 +493,10 @@ class Walk {
 
 }  // namespace
 
-Scheduler::Result Scheduler::run(pipelines::Progress& progress, const pipelines::Plan& plan, std::stop_token stop,
+Scheduler::Result Scheduler::run(pipelines::Progress& progress, const pipelines::Plan& plan, const std::stop_token& stop,
                                  Earlier earlier) {
   Walk walk(executor_, factory_, keeper_, resources_, downstreams_, observers_, limits_, progress, plan, std::move(earlier));
-  return walk.run(std::move(stop));
+  return walk.run(stop);
 }
 
 }  // namespace runner

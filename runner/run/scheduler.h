@@ -88,7 +88,7 @@ class Downstreams {
   // Called from the job's thread; concurrently for different jobs. How the job ended: by its strategy, the other
   // pipeline's end or its beginning; Outcome::manual when that one waits for a person. A stop request cancels what is
   // waited for.
-  virtual executors::JobResult run(const JobKey&, const DownstreamRequest&, executors::Notices&, std::stop_token) = 0;
+  virtual executors::JobResult run(const JobKey&, const DownstreamRequest&, executors::Notices&, const std::stop_token&) = 0;
 };
 
 // What an earlier process left of this run (`runner resume`).
@@ -119,7 +119,7 @@ class Scheduler {
   };
   // Blocks until the run is over. A stop request cancels it: running jobs are stopped, nothing new starts.
   // Throws what an observer throws (a database that cannot be written), after everything was stopped.
-  Result run(pipelines::Progress&, const pipelines::Plan&, std::stop_token, Earlier = {});
+  Result run(pipelines::Progress&, const pipelines::Plan&, const std::stop_token&, Earlier = {});
 
  private:
   executors::Executor& executor_;

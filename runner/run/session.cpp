@@ -66,14 +66,14 @@ Session::Session(Store& store, executors::Executor& executor, const pipelines::P
                  const pipelines::Plan& plan, SessionSettings settings)
     : store_(store), executor_(executor), pipeline_(pipeline), plan_(plan), settings_(std::move(settings)) {}
 
-SessionResult Session::run(Observer& console, std::stop_token stop, std::optional<RunId> taken_up) {
+SessionResult Session::run(Observer& console, const std::stop_token& stop, std::optional<RunId> taken_up) {
   const fs::path work = make_work_directory(store_);
   if (settings_.parent) {
-    return run_with(console, *settings_.parent->relay, *settings_.parent->snapshot, std::move(stop), taken_up);
+    return run_with(console, *settings_.parent->relay, *settings_.parent->snapshot, stop, taken_up);
   }
   const Snapshot snapshot = taken_up ? snapshot_again(work, *taken_up) : take_snapshot(work, stop);
   Relay relay(console);
-  const SessionResult result = run_with(relay, relay, snapshot, std::move(stop), taken_up);
+  const SessionResult result = run_with(relay, relay, snapshot, stop, taken_up);
   // A run that nobody drives needs its own when it is resumed.
   std::vector<std::string> spare;
   for (const RunId orphan : store_.orphaned_runs()) {
@@ -123,7 +123,7 @@ RunSettings Session::run_settings(RunId run, const fs::path& directory, const Sn
   return settings;
 }
 
-SessionResult Session::run_with(Observer& console, Relay& relay, const Snapshot& snapshot, std::stop_token stop,
+SessionResult Session::run_with(Observer& console, Relay& relay, const Snapshot& snapshot, const std::stop_token& stop,
                                 std::optional<RunId> taken_up) {
   const auto begun = std::chrono::steady_clock::now();
   SessionResult result;
@@ -174,8 +174,8 @@ SessionResult Session::run_with(Observer& console, Relay& relay, const Snapshot&
 
   Children children(
       store_, result.run, settings_.parent ? settings_.parent->depth : 0, snapshot.sources().snapshot,
-      settings_.load_child, [&](const ChildStart& child, std::stop_token cancelled) {
-        return run_child(child, result.run, snapshot, relay, std::move(cancelled));
+      settings_.load_child, [&](const ChildStart& child, const std::stop_token& cancelled) {
+        return run_child(child, result.run, snapshot, relay, cancelled);
       });
   Scheduler scheduler(executor_, factory, recorder, recorder, children, observers, settings_.limits);
   const Scheduler::Result walked =
@@ -203,7 +203,7 @@ SessionResult Session::run_with(Observer& console, Relay& relay, const Snapshot&
 }
 
 ChildEnd Session::run_child(const ChildStart& start, RunId run, const Snapshot& snapshot, Relay& relay,
-                            std::stop_token stop) {
+                            const std::stop_token& stop) {
   SessionSettings settings = settings_;
   settings.file = start.pipeline.file;
   settings.text = start.pipeline.text;
@@ -219,15 +219,15 @@ ChildEnd Session::run_child(const ChildStart& start, RunId run, const Snapshot& 
   parent.created = start.created;
   settings.parent = std::move(parent);
   Session session(store_, executor_, start.pipeline.parsed.pipeline, start.pipeline.plan, std::move(settings));
-  const SessionResult result = session.run(relay.child(), std::move(stop), start.taken_up);
+  const SessionResult result = session.run(relay.child(), stop, start.taken_up);
   return {result.run, result.verdict};
 }
 
-Snapshot Session::take_snapshot(const fs::path& work, std::stop_token stop) const {
+Snapshot Session::take_snapshot(const fs::path& work, const std::stop_token& stop) const {
   SnapshotOptions how;
   how.revision = settings_.revision;
   how.except = fs::absolute(store_.file());  // and all that stands beside it
-  how.stop = std::move(stop);
+  how.stop = stop;
   return make_snapshot(settings_.project, work / "s", how);
 }
 

@@ -66,14 +66,14 @@ class Session {
   Session(Store&, executors::Executor&, const pipelines::Pipeline&, const pipelines::Plan&, SessionSettings);
 
   // `taken_up`: a run adopted by Store::adopt_run, in place of a new one.
-  SessionResult run(Observer& console, std::stop_token, std::optional<RunId> taken_up = {});
+  SessionResult run(Observer& console, const std::stop_token&, std::optional<RunId> taken_up = {});
 
  private:
-  ChildEnd run_child(const ChildStart&, RunId run, const Snapshot&, Relay&, std::stop_token);
-  SessionResult run_with(Observer& console, Relay&, const Snapshot&, std::stop_token, std::optional<RunId> taken_up);
+  ChildEnd run_child(const ChildStart&, RunId run, const Snapshot&, Relay&, const std::stop_token&);
+  SessionResult run_with(Observer& console, Relay&, const Snapshot&, const std::stop_token&, std::optional<RunId> taken_up);
   RunId record_run(const Snapshot&);
   RunSettings run_settings(RunId, const std::filesystem::path& directory, const Snapshot&) const;
-  Snapshot take_snapshot(const std::filesystem::path& work, std::stop_token) const;
+  Snapshot take_snapshot(const std::filesystem::path& work, const std::stop_token&) const;
   Snapshot snapshot_again(const std::filesystem::path& work, RunId) const;
   std::optional<std::string> snapshot_of(RunId) const;
   Earlier earlier(RunId, const std::filesystem::path& directory) const;

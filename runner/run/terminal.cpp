@@ -1,14 +1,14 @@
 #include "runner/run/terminal.h"
 
-#include <locale.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
-#include <wchar.h>
 
 #include <array>
 #include <atomic>
+#include <clocale>
 #include <cstdint>
 #include <cstdlib>
+#include <cwchar>
 
 #include "runner/run/console.h"
 

@@ -86,18 +86,20 @@ class Query {
     ++index_;
     if constexpr (std::is_same_v<Value, Blob>) {
       statement_.bindNoCopy(index_, value.size == 0 ? "" : value.data, static_cast<int>(value.size));
-    } else if constexpr (std::is_same_v<Value, std::nullopt_t>) {
-      statement_.bind(index_);
     } else if constexpr (std::is_enum_v<Value> || std::is_integral_v<Value>) {
       statement_.bind(index_, static_cast<std::int64_t>(value));
     } else if constexpr (std::is_floating_point_v<Value>) {
       statement_.bind(index_, static_cast<double>(value));
     } else if constexpr (std::is_convertible_v<Value, std::string_view>) {
       statement_.bind(index_, std::string(std::string_view(value)));
-    } else if (value) {  // an optional
-      --index_;
-      bind(*value);
-    } else {
+    } else {  // an optional, or std::nullopt
+      if constexpr (!std::is_same_v<Value, std::nullopt_t>) {
+        if (value) {
+          --index_;
+          bind(*value);
+          return;
+        }
+      }
       statement_.bind(index_);
     }
   }

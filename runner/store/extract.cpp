@@ -181,11 +181,11 @@ std::string Store::read_file(ArtifactId id, std::string_view path, std::size_t m
   return bytes;
 }
 
-void Store::extract(ArtifactId id, const std::filesystem::path& directory, std::stop_token stop) const {
+void Store::extract(ArtifactId id, const std::filesystem::path& directory, const std::stop_token& stop) const {
   impl_->extract(load_tree(impl_->database, id), directory, stop);
 }
 
-void Store::extract_tree(std::uint64_t tree, const std::filesystem::path& directory, std::stop_token stop) const {
+void Store::extract_tree(std::uint64_t tree, const std::filesystem::path& directory, const std::stop_token& stop) const {
   impl_->extract(load_cached(impl_->database, tree), directory, stop);
 }
 

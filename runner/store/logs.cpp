@@ -472,7 +472,7 @@ std::string Store::log_tail(const AttemptKey& key, std::size_t lines, std::size_
   }
   const std::uint64_t size = log_size(key);
   const std::uint64_t from = size > max_bytes ? size - max_bytes : 0;
-  const std::string bytes = read_log(key, from, max_bytes);
+  std::string bytes = read_log(key, from, max_bytes);
   std::size_t at = bytes.size();
   if (at > 0 && bytes.back() == '\n') {
     --at;  // the end of the last line, not of one before it

@@ -70,7 +70,7 @@ Store::Impl::Impl(const Options& given)
   });
 }
 
-Store::Store(Options options) : impl_(std::make_unique<Impl>(options)) {}
+Store::Store(const Options& options) : impl_(std::make_unique<Impl>(options)) {}
 Store::~Store() = default;
 
 const std::filesystem::path& Store::file() const { return impl_->options.file; }

@@ -233,7 +233,7 @@ class Store {
     std::uint64_t ballast = 1 << 20;  // FILE.ballast: given up on a full disk so that results can be stored
     bool read_only = false;           // listing without a trace
   };
-  explicit Store(Options);
+  explicit Store(const Options&);
   explicit Store(std::filesystem::path file) : Store(Options{std::move(file)}) {}
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
@@ -279,12 +279,12 @@ class Store {
   // Stores regular files (whether executable), directories without any file, and symlinks. The tree must not change
   // meanwhile. On failure or a stop request nothing of it is left. A tree or file already stored is stored once.
   ArtifactId store_tree(const AttemptKey&, std::string_view kind, std::string_view name,
-                        const std::filesystem::path& directory, std::optional<UnixMs> expires, std::stop_token = {});
+                        const std::filesystem::path& directory, std::optional<UnixMs> expires, const std::stop_token& = {});
   std::vector<ArtifactRow> list_artifacts(RunId) const;  // in the order they were stored
   std::vector<ArtifactFile> list_files(ArtifactId) const;
   // Into `directory` (made when missing; files there are replaced): files 0666 or 0777 and directories 0777, less the
   // umask. Never writes outside it, whatever symlinks are in its way.
-  void extract(ArtifactId, const std::filesystem::path& directory, std::stop_token = {}) const;
+  void extract(ArtifactId, const std::filesystem::path& directory, const std::stop_token& = {}) const;
   void read_file(ArtifactId, std::string_view path, const std::function<void(std::string_view)>& sink) const;
   std::string read_file(ArtifactId, std::string_view path, std::size_t max) const;  // StoreError when larger
   std::uint64_t chunk_count() const;  // distinct pieces kept, for tests and `doctor`
@@ -292,14 +292,14 @@ class Store {
   // --- caches (caches.cpp) --------------------------------------------------------------------------------------
   // A cache is a tree, as artifacts are, under a project's key. Saving replaces the whole: the last one wins.
   SavedCache save_cache(std::string_view project, std::string_view key, const std::filesystem::path& directory,
-                        std::stop_token = {});
+                        const std::stop_token& = {});
   // Lets the key mean a tree that was stored before; absent when that is gone.
   std::optional<SavedCache> save_cache(std::string_view project, std::string_view key, std::uint64_t tree);
   std::optional<CacheRow> use_cache(std::string_view project, std::string_view key);          // counts as a use
   std::vector<CacheRow> list_caches(std::optional<std::string> project = {}) const;           // the last used first
   std::uint64_t clear_caches(std::string_view project, std::optional<std::string> key = {});  // how many went
   // As extract(), of a cache.
-  void extract_tree(std::uint64_t tree, const std::filesystem::path& directory, std::stop_token = {}) const;
+  void extract_tree(std::uint64_t tree, const std::filesystem::path& directory, const std::stop_token& = {}) const;
   // What is over the limits goes, and the content nobody refers to any more.
   GcResult prune_caches(const GcOptions&);
 
