@@ -610,7 +610,7 @@ ArtifactId Store::Impl::keep_tree(const std::filesystem::path& directory, std::s
 
 ArtifactId Store::store_tree(const AttemptKey& key, std::string_view kind, std::string_view name,
                              const std::filesystem::path& directory, std::optional<UnixMs> expires,
-                             std::stop_token stop) {
+                             const std::stop_token& stop) {
   return impl_->keep_tree(directory, std::move(stop), [&](Connection& c, std::int64_t tree, bool) {
     return add_artifact(c, key, kind, name, tree, expires);
   });

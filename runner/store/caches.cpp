@@ -52,7 +52,7 @@ CacheRow row_of(const Query& query) {
 }  // namespace
 
 SavedCache Store::save_cache(std::string_view project, std::string_view key, const std::filesystem::path& directory,
-                             std::stop_token stop) {
+                             const std::stop_token& stop) {
   SavedCache saved;
   impl_->keep_tree(directory, std::move(stop), [&](Connection& c, std::int64_t tree, bool stored) {
     point(c, project, key, tree);
