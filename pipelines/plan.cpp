@@ -4,6 +4,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "pipelines/circle.h"
 #include "pipelines/job_names.h"
 #include "pipelines/job_variables.h"
 #include "pipelines/policy.h"
@@ -28,28 +29,6 @@ const std::vector<Need>* needs_of(const Job& job, const PlannedJob& planned) {
 }
 
 std::string shown_value(const VariableSet::Entry& entry) { return entry.masked ? "[MASKED]" : entry.value; }
-
-// Why a part of `only` did not hold.
-std::string why_not(const VariableSet& variables, const PlannedJob& planned) {
-  switch (planned.policy_part) {
-    case PolicyPart::refs:
-      return "; this is " + RunKind(variables).describe();
-    case PolicyPart::variables:
-      return "; none is true";
-    case PolicyPart::changes:
-      return "; nothing there changed";
-    case PolicyPart::kubernetes:
-      break;
-  }
-  return "; there is none here";
-}
-
-std::string describe_policies(const Job& job, const Expression::Lookup& lookup) {
-  std::string text;
-  if (job.only) text = "only " + describe(*job.only, lookup);
-  if (job.except) text += (text.empty() ? "" : "; ") + ("not except " + describe(*job.except, lookup));
-  return text;
-}
 
 // Makes one plan: workflow, each job's rules, what was asked for, then what waits for what.
 class Planner {
@@ -78,7 +57,7 @@ class Planner {
     for (PlannedJob& job : plan_.jobs) {
       if (job.included) connect(job);
     }
-    refuse_circles();
+    refuse_circle();
     warn_of_unknown_projects();
     find_producers();
     explain_emptiness();
@@ -305,54 +284,28 @@ class Planner {
     }
   }
 
-  // Only `rules:needs` can make one that parse() has not seen: it looks at each job's own `needs`. Depth first, without
-  // recursion; one circle is named.
-  void refuse_circles() {
+  // Only `rules:needs` can make one that parse() has not seen: it looks at each job's own `needs`.
+  void refuse_circle() {
     const auto by_rule = [&](const PlannedJob& job) {
       const Rule* rule = deciding_rule(job_of(job), job);
       return job.included && rule && rule->needs && !rule->needs->empty();
     };
     if (std::none_of(plan_.jobs.begin(), plan_.jobs.end(), by_rule)) return;
-    std::vector<bool> seen(plan_.jobs.size()), open(plan_.jobs.size());
-    std::vector<std::pair<JobIndex, std::size_t>> path;  // with the need to follow next
-    for (JobIndex first = 0; first < plan_.jobs.size(); ++first) {
-      if (seen[first]) continue;
-      const auto enter = [&](JobIndex job) {
-        seen[job] = open[job] = true;
-        path.emplace_back(job, 0);
-      };
-      enter(first);
-      while (!path.empty()) {
-        auto& [job, next] = path.back();
-        if (next == plan_.jobs[job].needs.size()) {
-          open[job] = false;
-          path.pop_back();
-          continue;
-        }
-        const JobIndex needed = plan_.jobs[job].needs[next++].job;
-        if (open[needed]) return name_circle(path, needed);
-        if (!seen[needed]) enter(needed);
-      }
-    }
-  }
-
-  void name_circle(const std::vector<std::pair<JobIndex, std::size_t>>& path, JobIndex first) {
+    const std::vector<JobIndex> circle = find_circle(plan_);
+    if (circle.empty()) return;
     constexpr std::size_t shown = 100;
-    const auto begin = std::find_if(path.begin(), path.end(), [&](const auto& visit) { return visit.first == first; });
     std::string names;
     std::vector<Mark> others;
-    std::size_t count = 0;
-    for (auto at = begin; at != path.end(); ++at) {
-      if (++count > shown) continue;
-      const Job& job = pipeline_.jobs[at->first];
+    for (std::size_t i = 0; i < std::min(shown, circle.size()); ++i) {
+      const Job& job = pipeline_.jobs[circle[i]];
       names += job.name + " -> ";
-      if (at != begin) others.push_back(job.mark);
+      if (i > 0) others.push_back(job.mark);
     }
-    if (count > shown) names += '(' + std::to_string(count - shown) + " more) -> ";
-    const PlannedJob& planned = plan_.jobs[first];
-    const Rule* rule = deciding_rule(job_of(planned), planned);
-    error(rule ? rule->mark : job_of(planned).mark,
-          "jobs need each other in a circle by `rules:needs`: " + names + job_of(planned).name,
+    if (circle.size() > shown) names += '(' + std::to_string(circle.size() - shown) + " more) -> ";
+    const PlannedJob& first = plan_.jobs[circle[0]];
+    const Rule* rule = deciding_rule(job_of(first), first);
+    error(rule ? rule->mark : job_of(first).mark,
+          "jobs need each other in a circle by `rules:needs`: " + names + job_of(first).name,
           "remove one of these needs", std::move(others));
   }
 
@@ -379,6 +332,9 @@ class Planner {
     if (!plan_.empty_reason.empty() || has_errors(plan_.diagnostics) || plan_.included_count() > 0) return;
     if (pipeline_.jobs.empty()) {
       plan_.empty_reason = "the pipeline has no jobs";
+    } else if (std::all_of(plan_.jobs.begin(), plan_.jobs.end(),
+                           [](const PlannedJob& job) { return job.decision == Decision::implicit_only; })) {
+      plan_.empty_reason = "without rules jobs are for branches and tags; this is " + run_.describe();
     } else if (trigger_.only.empty()) {
       plan_.empty_reason = "the rules of every job keep it out";
     } else {
@@ -419,12 +375,11 @@ std::string Plan::reason(const Pipeline& pipeline, JobIndex index) const {
     case Decision::no_rules:
       return "has no rules";
     case Decision::policy:
-      return describe_policies(job, lookup);
+      return describe_admission(job, lookup);
     case Decision::only:
-      return "only " + describe(*job.only, planned.policy_part, lookup) + why_not(trigger_variables, planned);
+      return describe_missed(*job.only, planned.policy_part, RunKind(trigger_variables), lookup);
     case Decision::except:
-      return "except " + describe(*job.except, planned.policy_part, lookup) +
-             (planned.policy_part == PolicyPart::refs ? why_not(trigger_variables, planned) : "");
+      return describe_hit(*job.except, planned.policy_part, RunKind(trigger_variables), lookup);
     case Decision::implicit_only:
       return "has no rules, so it is for branches and tags; this is " + RunKind(trigger_variables).describe();
     case Decision::rule:

@@ -79,6 +79,8 @@ std::optional<PolicyPart> PolicyMatcher::hit(const Policy& except, const Express
   return std::nullopt;
 }
 
+namespace {
+
 std::string describe(const Policy& policy, PolicyPart part, const Expression::Lookup& lookup) {
   std::string list;
   switch (part) {
@@ -105,6 +107,35 @@ std::string describe(const Policy& policy, const Expression::Lookup& lookup) {
   if (policy.variables) append(text, " and ", describe(policy, PolicyPart::variables, lookup));
   if (policy.changes) append(text, " and ", describe(policy, PolicyPart::changes, lookup));
   return text;
+}
+
+}  // namespace
+
+std::string describe_admission(const Job& job, const Expression::Lookup& lookup) {
+  std::string text;
+  if (job.only) text = "only " + describe(*job.only, lookup);
+  if (job.except) append(text, "; ", "not except " + describe(*job.except, lookup));
+  return text;
+}
+
+std::string describe_missed(const Policy& only, PolicyPart part, const RunKind& run, const Expression::Lookup& lookup) {
+  std::string text = "only " + describe(only, part, lookup) + "; ";
+  switch (part) {
+    case PolicyPart::refs:
+      return text + "this is " + run.describe();
+    case PolicyPart::variables:
+      return text + "none is true";
+    case PolicyPart::changes:
+      return text + "nothing there changed";
+    case PolicyPart::kubernetes:
+      break;
+  }
+  return text + "there is none here";
+}
+
+std::string describe_hit(const Policy& except, PolicyPart part, const RunKind& run, const Expression::Lookup& lookup) {
+  const std::string text = "except " + describe(except, part, lookup);
+  return part == PolicyPart::refs ? text + "; this is " + run.describe() : text;
 }
 
 }  // namespace pipelines

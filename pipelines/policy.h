@@ -49,9 +49,12 @@ class PolicyMatcher {
   RuleMatcher& rules_;
 };
 
-// `refs main, tags`; `variables $A ("1") == "2"`.
-std::string describe(const Policy&, PolicyPart, const Expression::Lookup&);
-// All its parts: `refs main, tags and changes src/**/*`.
-std::string describe(const Policy&, const Expression::Lookup&);
+// Why a job is in or out by its policies, for `runner plan`; the lookup hides what must not be shown.
+// `only refs main and changes src/*; not except refs tags`
+std::string describe_admission(const Job&, const Expression::Lookup&);
+// `only refs dev; this is the branch "main"`
+std::string describe_missed(const Policy& only, PolicyPart, const RunKind&, const Expression::Lookup&);
+// `except variables $A ("1")`
+std::string describe_hit(const Policy& except, PolicyPart, const RunKind&, const Expression::Lookup&);
 
 }  // namespace pipelines

@@ -347,6 +347,7 @@ TEST(ExecOptions, BranchTagAndEventOnlySetWhatTheRunIsTold) {
   project
       .pipeline(R"(
 test:
+  only: [branches, tags, merge_requests]
   script: ['echo "[$CI_COMMIT_BRANCH] [$CI_COMMIT_TAG] [$CI_COMMIT_REF_NAME] [$CI_COMMIT_REF_SLUG] [$CI_PIPELINE_SOURCE]"; cat file']
 )")
       .file("file", "of the working tree\n")
