@@ -77,10 +77,10 @@ struct AttemptEnd {
   pipelines::Outcome outcome = pipelines::Outcome::broken;
   int exit_code = -1;  // -1: none
   std::string reason, message;
-  std::optional<double> coverage;  // percent
   bool allowed = false;
   bool retried = false;  // another attempt follows: the job itself goes on
   UnixMs finished = 0;
+  std::optional<double> coverage;  // percent
 };
 
 struct RunRow {

@@ -35,7 +35,7 @@ INSTANTIATE_TEST_SUITE_P(All, Cache,
                          testing::Values(Way{"shell", [](Project& p) { return p.exec(); }},
                                          Way{"docker", [](Project& p) { return p.docker(); }},
                                          Way{"archive", [](Project& p) { return p.docker(); }, true}),
-                         [](const auto& info) { return info.param.name; });
+                         [](const auto& way) { return way.param.name; });
 
 constexpr const char* counting = R"(
 job:

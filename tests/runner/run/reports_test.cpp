@@ -128,7 +128,7 @@ TEST_F(ReportsTest, BrokenOnesAreOneWarningEach) {
     const ReadReports reports = read(kind, {content});
     EXPECT_EQ(reports.warnings.size(), 1U) << kind << ": " << content;
     EXPECT_THAT(reports.summaries, IsEmpty()) << kind << ": " << content;
-    if (!reports.warnings.empty()) EXPECT_THAT(reports.warnings[0], HasSubstr(kind + " report report0 cannot be read"));
+    EXPECT_THAT(reports.warnings, ElementsAre(HasSubstr(kind + " report report0 cannot be read")));
   }
   // The others of its kind count all the same.
   const ReadReports mixed = read("junit", {"<testsuite><testcase name='a'/></testsuite>", "<"});
