@@ -1,22 +1,13 @@
 #include "pipelines/expression.h"
 
-#include <re2/re2.h>
-
 #include <algorithm>
 #include <cstdint>
 #include <utility>
 #include <vector>
 
-namespace pipelines {
+#include "pipelines/expression_node.h"
 
-// The compiled tree. `&&` and `||` hold any number of children, so only parentheses make it deep.
-struct Expression::Node {
-  enum class Kind : std::uint8_t { null, text, variable, pattern, equal, not_equal, match, not_match, all, any };
-  Kind kind = Kind::null;
-  std::string text;                  // text: its value; variable: its name
-  std::shared_ptr<const RE2> regex;  // pattern
-  std::vector<Node> children;
-};
+namespace pipelines {
 
 namespace {
 

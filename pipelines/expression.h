@@ -21,7 +21,7 @@ namespace pipelines {
 
 class Expression {
  public:
-  struct Node;  // expression.cpp
+  struct Node;  // expression_node.h
   struct Error {
     std::size_t offset = 0;  // byte of the text where it went wrong
     std::string message;
@@ -38,6 +38,7 @@ class Expression {
   // One line; long values are cut. The lookup hides what must not be shown.
   std::string explain(const Lookup&) const;
   const std::string& text() const { return text_; }
+  const Node* root() const { return root_.get(); }  // null only for an Expression that was not compiled
 
  private:
   std::string text_;

@@ -1,6 +1,7 @@
 #include "pipelines/job_variables.h"
 
 #include <openssl/sha.h>
+#include <re2/re2.h>
 
 #include <algorithm>
 #include <array>
@@ -39,6 +40,16 @@ std::string hash_suffix(std::string_view name) {
   return suffix;
 }
 
+// A job's name without what `parallel` adds to it (lib/gitlab/utils/job.rb).
+std::string group_name(const std::string& name) {
+  static const RE2 instance(R"((?:[\x08\s:]+(?:\[.*\]|\d+[\s:/\\]+\d+)){1,3}\s*\z)");
+  std::string group = name;
+  RE2::Replace(&group, instance, "");
+  const std::size_t begin = group.find_first_not_of(" \t\n");
+  const std::size_t end = group.find_last_not_of(" \t\n");
+  return begin == std::string::npos ? std::string() : group.substr(begin, end + 1 - begin);
+}
+
 bool inherits(const Job& job, std::string_view name) {
   return job.inherit_all_variables || std::find(job.inherited_variables.begin(), job.inherited_variables.end(), name) !=
                                           job.inherited_variables.end();
@@ -54,13 +65,16 @@ const VariableSet::Entry* shared_entry(const SharedVariables& shared, const Job&
   return entry && from_the_file(*entry) && !inherits(job, name) ? shared.trigger.find(name) : entry;
 }
 
-void set_predefined(VariableSet& set, const Job& job) {
+// `when`: the job's own, or its rule's.
+void set_predefined(VariableSet& set, const Job& job, When when) {
   const auto predefined = [&](std::string_view name, std::string value, bool expand = false) {
     set.set(name, std::move(value), Precedence::predefined, expand);
   };
   predefined("CI_JOB_NAME", job.name);
   predefined("CI_JOB_NAME_SLUG", slug(job.name));
+  predefined("CI_JOB_GROUP_NAME", group_name(job.name));
   predefined("CI_JOB_STAGE", job.stage);
+  if (when == When::manual) predefined("CI_JOB_MANUAL", "true");
   predefined("CI_NODE_TOTAL", std::to_string(std::max(job.node_total, 1U)));
   if (job.node_index != 0) predefined("CI_NODE_INDEX", std::to_string(job.node_index));
   if (!job.environment) return;
@@ -89,12 +103,22 @@ VariableSet job_variables(const SharedVariables& shared, const Job& job, const R
   }
   set.set_all(job.variables, Precedence::job);
   if (rule) set.set_all(rule->variables, Precedence::rule);
-  set_predefined(set, job);
+  // Before `environment` is expanded, so that its name cannot depend on what it decides.
+  const std::string environment =
+      job.environment && !shared.scoped.empty() ? set.expanded().expand(job.environment->name) : std::string();
+  for (const ScopedVariable& variable : shared.scoped) {
+    if (environment.empty() || !scope_matches(variable.scope, environment)) continue;
+    const VariableSet::Entry& entry = variable.entry;
+    set.set(variable.name, entry.value, Precedence::project, entry.expand, entry.masked, entry.file);
+  }
+  set_predefined(set, job, rule && rule->when ? *rule->when : job.when);
   return set;
 }
 
 std::optional<VariableSet::Entry> job_variable(const SharedVariables& shared, const Job& job, std::string_view name) {
-  if (job.environment && name.substr(0, 15) == "CI_ENVIRONMENT_") {
+  const bool by_environment = name.substr(0, 15) == "CI_ENVIRONMENT_" ||
+                              std::ranges::find(shared.scoped, name, &ScopedVariable::name) != shared.scoped.end();
+  if (job.environment && by_environment) {
     const VariableSet set = job_variables(shared, job, nullptr);
     const VariableSet::Entry* entry = set.find(name);
     return entry ? std::optional(*entry) : std::nullopt;
@@ -111,7 +135,9 @@ std::optional<VariableSet::Entry> job_variable(const SharedVariables& shared, co
   };
   if (name == "CI_JOB_NAME") return predefined(job.name);
   if (name == "CI_JOB_NAME_SLUG") return predefined(slug(job.name));
+  if (name == "CI_JOB_GROUP_NAME") return predefined(group_name(job.name));
   if (name == "CI_JOB_STAGE") return predefined(job.stage);
+  if (name == "CI_JOB_MANUAL" && job.when == When::manual) return predefined("true");
   if (name == "CI_NODE_TOTAL") return predefined(std::to_string(std::max(job.node_total, 1U)));
   if (name == "CI_NODE_INDEX" && job.node_index != 0) return predefined(std::to_string(job.node_index));
   return entry ? std::optional(*entry) : std::nullopt;

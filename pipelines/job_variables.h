@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -15,6 +16,7 @@ namespace pipelines {
 struct SharedVariables {
   const VariableSet& trigger;  // as the trigger gave them
   const VariableSet& all;      // with the file's top-level and workflow:rules variables laid over
+  std::span<const ScopedVariable> scoped = {};
 };
 
 // Everything the job gets but dotenv, not expanded. `rule`: the one that let it in, or null.

@@ -43,6 +43,7 @@ class Planner {
 
   Plan make() {
     plan_.trigger_variables = trigger_.variables;
+    plan_.scoped_variables = trigger_.scoped;
     plan_.shared_variables = trigger_.variables;
     plan_.shared_variables.set_all(pipeline_.variables, Precedence::global);
     add_jobs();
@@ -103,6 +104,7 @@ class Planner {
       const VariableSet::Entry* entry = find(name);
       return entry ? std::optional(shown_value(*entry)) : std::nullopt;
     };
+    plan_.workflow_rule = matched;
     plan_.empty_reason = "workflow:rules keep the pipeline from running: ";
     plan_.empty_reason +=
         matched ? describe(rules[*matched], *matched + 1, shown) + ", when: never" : "no rule matched";
@@ -126,7 +128,7 @@ class Planner {
 
   Expression::Lookup lookup_of(const Job& job) const {
     return [this, &job](std::string_view name) -> std::optional<std::string> {
-      const SharedVariables shared{plan_.trigger_variables, plan_.shared_variables};
+      const SharedVariables shared{plan_.trigger_variables, plan_.shared_variables, plan_.scoped_variables};
       std::optional<VariableSet::Entry> entry = job_variable(shared, job, name);
       return entry ? std::optional(std::move(entry->value)) : std::nullopt;
     };
@@ -367,7 +369,8 @@ std::string Plan::reason(const Pipeline& pipeline, JobIndex index) const {
   const PlannedJob& planned = jobs[index];
   const Job& job = pipeline.jobs[index];
   const Expression::Lookup lookup = [&](std::string_view variable) -> std::optional<std::string> {
-    const std::optional<VariableSet::Entry> entry = job_variable({trigger_variables, shared_variables}, job, variable);
+    const std::optional<VariableSet::Entry> entry =
+        job_variable({trigger_variables, shared_variables, scoped_variables}, job, variable);
     return entry ? std::optional(shown_value(*entry)) : std::nullopt;
   };
   const auto rule = [&] { return describe((*job.rules)[planned.rule], planned.rule + 1, lookup); };
@@ -398,9 +401,33 @@ std::string Plan::reason(const Pipeline& pipeline, JobIndex index) const {
   return {};
 }
 
+std::vector<std::string> Plan::unmatched(const Pipeline& pipeline, JobIndex index) const {
+  const Job& job = pipeline.jobs[index];
+  const bool by_workflow = jobs[index].decision == Decision::workflow && !workflow_rule;
+  if (!by_workflow && jobs[index].decision != Decision::no_rule_matched) return {};
+  const SharedVariables shared{trigger_variables, shared_variables, scoped_variables};
+  const auto entry = [&](std::string_view name) -> std::optional<VariableSet::Entry> {
+    if (!by_workflow) return job_variable(shared, job, name);
+    const VariableSet::Entry* found = shared_variables.find(name);
+    return found ? std::optional(*found) : std::nullopt;
+  };
+  const auto value = [&](std::string_view name) -> std::optional<std::string> {
+    const std::optional<VariableSet::Entry> found = entry(name);
+    return found ? std::optional(found->value) : std::nullopt;
+  };
+  const auto shown = [&](std::string_view name) -> std::optional<std::string> {
+    const std::optional<VariableSet::Entry> found = entry(name);
+    return found ? std::optional(shown_value(*found)) : std::nullopt;
+  };
+  const std::vector<Rule>& rules = by_workflow ? *pipeline.workflow.rules : *job.rules;
+  std::vector<std::string> lines;
+  for (std::size_t i = 0; i < rules.size(); ++i) lines.push_back(describe_unmatched(rules[i], i + 1, value, shown));
+  return lines;
+}
+
 VariableSet Plan::variables(const Pipeline& pipeline, JobIndex index) const {
   const Job& job = pipeline.jobs[index];
-  return job_variables({trigger_variables, shared_variables}, job, deciding_rule(job, jobs[index]));
+  return job_variables({trigger_variables, shared_variables, scoped_variables}, job, deciding_rule(job, jobs[index]));
 }
 
 std::vector<JobIndex> Plan::artifacts_from(JobIndex index) const {

@@ -35,6 +35,8 @@ struct Facts {
 // What starts a run.
 struct Trigger {
   VariableSet variables;  // predefined ones, project's and the user's (--variable), not expanded
+  // The project's variables for single environments, of the same precedence as its others; the stronger last.
+  std::vector<ScopedVariable> scoped;
   // Jobs asked for by name, parallel ones by their own or an instance's; empty: all. `with_needs`: also what they need,
   // transitively.
   std::vector<std::string> only;
@@ -98,6 +100,9 @@ struct Plan {
 
   // Why the job is in or out, one line: `rule 2: $CI_COMMIT_BRANCH ("main") == "main"`. Masked values are hidden.
   std::string reason(const Pipeline&, JobIndex) const;
+  // Where no rule matched: each of them with what it saw, one line each. The workflow's, where they kept the run from
+  // being (for every job the same).
+  std::vector<std::string> unmatched(const Pipeline&, JobIndex) const;
 
   // All layers but dotenv; not expanded. Includes the per-job predefined ones (CI_JOB_NAME, CI_ENVIRONMENT_SLUG, …),
   // but not what only the executor knows (CI_JOB_ID, CI_JOB_IMAGE, CI_PROJECT_DIR, …).
@@ -108,8 +113,10 @@ struct Plan {
   std::vector<JobIndex> artifacts_from(JobIndex) const;
 
   // What the functions above work from.
-  VariableSet trigger_variables;    // as the trigger gave them
-  VariableSet shared_variables;     // with the file's top-level and workflow:rules variables laid over
+  VariableSet trigger_variables;                 // as the trigger gave them
+  std::vector<ScopedVariable> scoped_variables;  // for single environments, the stronger last
+  VariableSet shared_variables;                  // with the file's top-level and workflow:rules variables laid over
+  std::optional<std::uint32_t> workflow_rule;    // the rule of the workflow that refused the run
   std::vector<JobIndex> producers;  // included jobs that can leave artifacts, by stage, then the file's order
 };
 

@@ -110,6 +110,18 @@ bool RuleMatcher::exists(Files& files, const std::string& pattern) {
   return known->second;
 }
 
+std::string describe_unmatched(const Rule& rule, std::size_t number, const Expression::Lookup& value,
+                               const Expression::Lookup& shown) {
+  std::string text = "rule " + std::to_string(number) + ": ";
+  if (rule.condition && !rule.condition->evaluate(value)) return text + rule.condition->explain(shown) + " is false";
+  if (rule.condition) text += rule.condition->explain(shown) + " is true, but ";
+  // Which of the two it was only the matcher knew; with one, it was that.
+  if (rule.changes) text += "no changes in " + list(*rule.changes);
+  if (rule.changes && rule.exists) text += ", or ";
+  if (rule.exists) text += "there is no " + list(*rule.exists);
+  return text;
+}
+
 std::string describe(const Rule& rule, std::size_t number, const Expression::Lookup& lookup) {
   std::vector<std::string> parts;
   if (rule.condition) parts.push_back(rule.condition->explain(lookup));

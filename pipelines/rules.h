@@ -49,5 +49,9 @@ class RuleMatcher {
 
 // `rule 2: $CI_COMMIT_BRANCH ("main") == "main" and changes in src/**/*`; `number` counts from 1.
 std::string describe(const Rule&, std::size_t number, const Expression::Lookup&);
+// The same of a rule that did not match, saying which part of it did not: `rule 2: no changes in src/**/*`. `shown`
+// hides what must not be seen.
+std::string describe_unmatched(const Rule&, std::size_t number, const Expression::Lookup& value,
+                               const Expression::Lookup& shown);
 
 }  // namespace pipelines

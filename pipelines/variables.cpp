@@ -309,4 +309,20 @@ std::string slug(std::string_view text, std::size_t limit) {
   return result.substr(start, result.find_last_not_of('-') - start + 1);
 }
 
+bool scope_matches(std::string_view scope, std::string_view environment) {
+  const std::size_t star = scope.find('*');
+  if (star == std::string_view::npos) return scope == environment;
+  if (!environment.starts_with(scope.substr(0, star))) return false;
+  environment.remove_prefix(star);
+  std::string_view rest = scope.substr(star + 1);
+  // Each piece between stars at its first place; the last one at the end.
+  for (std::size_t next = rest.find('*'); next != std::string_view::npos; next = rest.find('*')) {
+    const std::size_t found = environment.find(rest.substr(0, next));
+    if (found == std::string_view::npos) return false;
+    environment.remove_prefix(found + next);
+    rest.remove_prefix(next + 1);
+  }
+  return environment.ends_with(rest);
+}
+
 }  // namespace pipelines

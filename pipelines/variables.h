@@ -53,6 +53,16 @@ class VariableSet {
   std::map<std::string, Entry, std::less<>> entries_;
 };
 
+// A project's variable that only jobs of some environments get (docs.gitlab.com/ee/ci/environments, "Limit the
+// environment scope of a CI/CD variable").
+struct ScopedVariable {
+  std::string scope;  // an environment's name; `*` stands for any text
+  std::string name;
+  VariableSet::Entry entry;
+};
+// Whether the scope is the environment's. The empty name is that of a job without environment: only `*` is its.
+bool scope_matches(std::string_view scope, std::string_view environment);
+
 // The same over any source of values: what VariableSet::expand does with find().
 std::string expand(std::string_view text,
                    const std::function<std::optional<std::string>(std::string_view name)>& lookup);

@@ -319,6 +319,34 @@ TEST(Plan, InheritsOnlyTheGlobalVariablesItAsksFor) {
   EXPECT_EQ(world.value("some", "B"), "b");
 }
 
+TEST(Plan, WhatEachRuleSawWhereNoneMatched) {
+  World world;
+  world.facts.changed_paths = [](std::string_view) { return std::vector<std::string>{"README.md"}; };
+  world.set("CI_COMMIT_BRANCH", "dev");
+  world.trigger.variables.set("TOKEN", "hush hush", Precedence::pipeline, false, /*masked=*/true);
+  Rule docs = rule_if("$CI_COMMIT_BRANCH == \"dev\"");
+  docs.changes = Names{"docs/**/*"};
+  Rule files;
+  files.changes = Names{"*.c"};
+  files.exists = Names{"Makefile", "x"};
+  world.add(job("a")).rules = {rule_if("$CI_COMMIT_BRANCH == \"main\""), docs, files, rule_if("$TOKEN == \"x\"")};
+  world.add(job("b"));
+  world.make();
+  EXPECT_EQ(world.plan.unmatched(world.pipeline, 0),
+            (Names{"rule 1: $CI_COMMIT_BRANCH (\"dev\") == \"main\" is false",
+                   "rule 2: $CI_COMMIT_BRANCH (\"dev\") == \"dev\" is true, but no changes in docs/**/*",
+                   "rule 3: no changes in *.c, or there is no Makefile, x",
+                   "rule 4: $TOKEN (\"[MASKED]\") == \"x\" is false"}));
+  EXPECT_EQ(world.plan.unmatched(world.pipeline, 1), Names{});
+
+  world.pipeline.workflow.rules = std::vector<Rule>{rule_if("$CI_COMMIT_TAG")};
+  world.make();
+  EXPECT_EQ(world.plan.unmatched(world.pipeline, 1), Names{"rule 1: $CI_COMMIT_TAG (null) is false"});
+  world.pipeline.workflow.rules = std::vector<Rule>{rule_if("$CI_COMMIT_BRANCH", When::never)};
+  world.make();
+  EXPECT_EQ(world.plan.unmatched(world.pipeline, 1), Names{}) << "one did match";
+}
+
 TEST(Plan, PredefinedOnesOfEachJob) {
   World world;
   world.set("CI_COMMIT_REF_NAME", "Feature/X");
@@ -390,10 +418,88 @@ TEST(EnvironmentTier, IsGuessedFromTheName) {
   for (const auto& [name, tier] : cases) EXPECT_EQ(environment_tier(name), tier) << name;
 }
 
+TEST(JobVariables, GroupNameIsTheNameWithoutWhatParallelAdds) {
+  World world;
+  const std::map<std::string, std::string> cases = {{"test", "test"},
+                                                    {"test 1/3", "test"},
+                                                    {"test: [a, b]", "test"},
+                                                    {"test: [a, b] 1/3", "test"},
+                                                    {"rspec:unit 0 20", "rspec:unit"},
+                                                    {"v1.2", "v1.2"},
+                                                    {"1/2", "1/2"}};
+  for (const auto& [name, group] : cases) world.add(job(name));
+  world.make();
+  for (const auto& [name, group] : cases) EXPECT_EQ(world.value(name, "CI_JOB_GROUP_NAME"), group) << name;
+}
+
+TEST(JobVariables, ManualIsOfTheJobOrOfItsRule) {
+  World world;
+  world.add(job("own")).when = When::manual;
+  Rule rule = rule_if("$CI_JOB_MANUAL == null");
+  rule.when = When::manual;
+  world.add(job("by-rule")).rules = {rule};
+  world.add(job("plain"));
+  world.make();
+  EXPECT_EQ(world.value("own", "CI_JOB_MANUAL"), "true");
+  EXPECT_EQ(world.value("by-rule", "CI_JOB_MANUAL"), "true");
+  EXPECT_EQ(world.value("plain", "CI_JOB_MANUAL"), "(none)");
+}
+
+TEST(JobVariables, OfTheProjectForSingleEnvironments) {
+  World world;
+  const auto scoped = [&](const std::string& scope, const std::string& value) {
+    world.trigger.scoped.push_back({scope, "KEY", {value, Precedence::project, false, false, false}});
+  };
+  world.set("KEY", "everywhere", Precedence::project);
+  world.set("FORCED", "by hand", Precedence::pipeline);
+  scoped("review/*", "review");
+  scoped("review/main", "review of main");
+  world.trigger.scoped.push_back({"*/*", "FORCED", {"scoped", Precedence::project, false, false, false}});
+  world.trigger.scoped.push_back({"production", "ONLY", {"there", Precedence::project, false, false, false}});
+  const auto add = [&](const std::string& name, const std::string& environment) {
+    Job& each = world.add(job(name));
+    each.variables = {variable("KEY", "the job's"), variable("NAME", "review/main")};
+    each.rules = {rule_if("$KEY =~ /review/", When::manual), rule_if("$ONLY == \"there\"", When::always), Rule{}};
+    if (!environment.empty()) each.environment = Environment{environment, "", "", "", ""};
+  };
+  add("none", "");
+  add("branch", "review/x");
+  add("main", "$NAME");
+  add("production", "production");
+  world.make();
+  EXPECT_EQ(world.value("none", "KEY"), "everywhere") << "stronger than the job's";
+  EXPECT_EQ(world.value("branch", "KEY"), "review");
+  EXPECT_EQ(world.value("main", "KEY"), "review of main");
+  EXPECT_EQ(world.value("main", "FORCED"), "by hand");
+  EXPECT_EQ(world.value("production", "KEY"), "everywhere");
+  EXPECT_EQ(world["none"].rule, 2U);
+  EXPECT_EQ(world["branch"].rule, 0U) << "rules see them too";
+  EXPECT_EQ(world["production"].rule, 1U);
+}
+
+TEST(JobVariables, ScopesOfEnvironments) {
+  for (const auto& [scope, name] : std::vector<std::pair<std::string, std::string>>{
+           {"*", "a"}, {"*", ""}, {"a", "a"}, {"a*", "a"}, {"a*c", "abc"}, {"*b*", "abc"}, {"a*b*a", "abba"}}) {
+    EXPECT_TRUE(scope_matches(scope, name)) << scope << " " << name;
+  }
+  for (const auto& [scope, name] : std::vector<std::pair<std::string, std::string>>{
+           {"a", "ab"}, {"a", ""}, {"a*", "ba"}, {"a*a", "a"}, {"*b", "ba"}, {"a*b*a", "aba "}}) {
+    EXPECT_FALSE(scope_matches(scope, name)) << scope << " " << name;
+  }
+}
+
 // job_variable() answers what the whole set would, for any mixture of layers.
 TEST(JobVariables, OneAtATimeAgreesWithTheWholeSet) {
   std::mt19937 random(5);
-  const Names names = {"A", "B", "C", "CI_JOB_NAME", "CI_NODE_TOTAL", "CI_JOB_STAGE", "CI_JOB_NAME_SLUG"};
+  const Names names = {"A",
+                       "B",
+                       "C",
+                       "CI_JOB_NAME",
+                       "CI_NODE_TOTAL",
+                       "CI_JOB_STAGE",
+                       "CI_JOB_NAME_SLUG",
+                       "CI_JOB_GROUP_NAME",
+                       "CI_JOB_MANUAL"};
   for (int round = 0; round < 3'000; ++round) {
     VariableSet trigger, shared;
     Job each = job("the job");
@@ -409,6 +515,7 @@ TEST(JobVariables, OneAtATimeAgreesWithTheWholeSet) {
       if (random() % 2 == 0) each.inherited_variables.push_back(name);
     }
     each.inherit_all_variables = random() % 2 == 0;
+    if (random() % 2 == 0) each.when = When::manual;
     if (random() % 4 == 0) each.environment = Environment{"env $A", "", "", "", ""};
     const VariableSet whole = job_variables({trigger, shared}, each, nullptr);
     for (const std::string& name : {std::string("CI_ENVIRONMENT_NAME"), std::string("X")}) {
