@@ -33,7 +33,8 @@ struct Composer::Level {
 
 struct Composer::Entry {
   Yaml item;
-  std::optional<std::string> local, remote, preset, component, project;
+  std::optional<std::string> local, remote, preset, component, project, artifact;
+  std::string job;  // artifact: whose
   std::vector<std::string> files;
   std::string ref, integrity;
   std::chrono::seconds cache_for{};
@@ -417,7 +418,6 @@ bool read_cache(Reader& reader, const Key& key, Yaml yaml, Out& out) {
 }  // namespace
 
 void Composer::read_mapping(Yaml item, const Level& level, std::vector<Entry>& out) {
-  constexpr std::string_view of_trigger = "only `trigger:include` takes files out of artifacts";
   static constexpr Field<Entry> fields[] = {
       {"local", member<&Entry::local>},
       {"remote", member<&Entry::remote>},
@@ -434,8 +434,8 @@ void Composer::read_mapping(Yaml item, const Level& level, std::vector<Entry>& o
          return y.is_mapping() || r.mistyped(k, y, "a mapping of names and values");
        }},
       {"rules", [](Reader& r, const Key& k, Yaml y, Entry& e) { return read_include_rules(r, k, y, e.rules); }},
-      {"artifact", nullptr, Support::refused, of_trigger},
-      {"job", nullptr, Support::refused, of_trigger},
+      {"artifact", member<&Entry::artifact>},
+      {"job", member<&Entry::job>},
   };
   const std::size_t errors = findings_.errors();
   const Key key{nullptr, "include"};
@@ -444,7 +444,7 @@ void Composer::read_mapping(Yaml item, const Level& level, std::vector<Entry>& o
   Reader reader(findings_, item);
   reader.fields(key, item, fields, entry);
   const int kinds = entry.local.has_value() + entry.remote.has_value() + entry.preset.has_value() +
-                    entry.component.has_value() + entry.project.has_value();
+                    entry.component.has_value() + entry.project.has_value() + entry.artifact.has_value();
   if (findings_.errors() != errors) {
     incomplete_ = true;
     return;
@@ -455,12 +455,22 @@ void Composer::read_mapping(Yaml item, const Level& level, std::vector<Entry>& o
            "write one of `local`, `remote`, `project` with `file`, `template` and `component` in each item");
     return;
   }
+  if (entry.artifact && !context_.artifacts) {
+    refuse(item, level, "`include:artifact` is for child pipelines",
+           "only `trigger:include` takes files out of artifacts");
+    return;
+  }
+  if (entry.artifact.has_value() != !entry.job.empty()) {
+    refuse(item, level, "`include:artifact` needs `job`, and `job` an artifact",
+           "for example `include: [{ artifact: child.yml, job: generate }]`");
+    return;
+  }
   const Yaml rules = item.find("rules");
   if (rules && rules.is_sequence() && !matches(entry.rules, level)) {
     return;
   }
   for (std::optional<std::string>* text :
-       {&entry.local, &entry.remote, &entry.preset, &entry.component, &entry.project}) {
+       {&entry.local, &entry.remote, &entry.preset, &entry.component, &entry.project, &entry.artifact}) {
     if (*text) {
       **text = expand(**text);
     }
@@ -513,6 +523,17 @@ bool Composer::make_requests(Entry entry, const Level& level, std::vector<Entry>
       request.location = std::get<std::string>(path);
       out.push_back(entry);
     }
+    return true;
+  }
+  if (entry.artifact) {
+    const auto path = include_path(*entry.artifact);
+    if (const auto* fault = std::get_if<IncludeFault>(&path)) {
+      return refuse(entry.item, level, fault->message, fault->hint);
+    }
+    request.kind = IncludeKind::artifact;
+    request.location = std::get<std::string>(path);
+    request.job = entry.job;
+    out.push_back(std::move(entry));
     return true;
   }
   request.kind = entry.remote ? IncludeKind::remote : entry.preset ? IncludeKind::preset : IncludeKind::component;

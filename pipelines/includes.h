@@ -19,14 +19,15 @@ namespace pipelines {
 // of the main file. An included file's own `local` is looked up in its origin.
 using Origin = std::uint32_t;
 
-enum class IncludeKind : std::uint8_t { local, remote, project, preset, component };
+enum class IncludeKind : std::uint8_t { local, remote, project, preset, component, artifact };
 
 struct IncludeRequest {
   IncludeKind kind = IncludeKind::local;
   // local, project: a path from the project's top, without a leading slash, `..` or `*`; remote: the address; preset:
-  // the name of a `template`; component: HOST/PATH/NAME@VERSION.
+  // the name of a `template`; component: HOST/PATH/NAME@VERSION; artifact: a path from the project's top.
   std::string location;
   std::string project, ref;          // project; ref may be empty
+  std::string job;                   // artifact: whose
   std::string integrity;             // remote: "sha256-…" or empty
   std::chrono::seconds cache_for{};  // remote: how old a copy may be
   friend bool operator==(const IncludeRequest&, const IncludeRequest&) = default;
@@ -66,6 +67,7 @@ struct Context {
   Facts facts;                             // include:rules, of the main file's project
   std::string path;                        // the main file in its project, where it stands in it
   std::vector<std::pair<std::string, std::string>> inputs;  // of the main file, as text (`--input NAME=VALUE`)
+  bool artifacts = false;  // a child pipeline's: its files may be artifacts of its parent's jobs
 };
 
 }  // namespace pipelines

@@ -150,7 +150,7 @@ void refuse_jobs_without_image(const Loaded& loaded, const std::string& default_
   std::vector<std::string> names;
   for (const auto& planned : loaded.plan.jobs) {
     const auto& job = loaded.parsed.pipeline.jobs[planned.job];
-    if (planned.included && (!job.image || job.image->name.empty())) names.push_back(job.name);
+    if (planned.included && !job.trigger && (!job.image || job.image->name.empty())) names.push_back(job.name);
   }
   if (names.empty()) return;
   throw UsageError(
@@ -158,6 +158,45 @@ void refuse_jobs_without_image(const Loaded& loaded, const std::string& default_
                   "hint: give {} an `image`, or say --image IMAGE, RUNNER_IMAGE or `image` in the configuration; "
                   "--executor shell needs none",
                   fmt::join(names, ", "), names.size() == 1 ? "has" : "have", names.size() == 1 ? "it" : "them"));
+}
+
+std::string first_line_of(const std::vector<pipelines::Diagnostic>& diagnostics,
+                          const std::vector<pipelines::Source>& sources) {
+  for (const auto& diagnostic : diagnostics) {
+    if (diagnostic.severity != pipelines::Severity::error) continue;
+    const auto& mark = diagnostic.mark;
+    const std::string place = mark.source < sources.size() && mark.line != 0
+                                  ? fmt::format("{}:{}:{}: ", sources[mark.source].name, mark.line, mark.column)
+                                  : std::string();
+    return place + diagnostic.message + (diagnostic.hint.empty() ? "" : " (" + diagnostic.hint + ")");
+  }
+  return {};
+}
+
+// Jobs' threads call it.
+ChildLoader child_loader(const Loaded& parent, const Config& config, const ExecOptions& options,
+                         const std::vector<NamedValue>& masked) {
+  return [&parent, &config, &options, &masked](const ChildRequest& request) {
+    auto child = std::make_unique<ChildPipeline>();
+    child->file = "child pipeline";
+    try {
+      const auto loaded =
+          load_child({parent, request.asked.what->config, options.plan.revision, request.asked.variables, masked,
+                      request.asked.artifacts, include_settings(config)});
+      child->complaint = first_line_of(loaded->parsed.diagnostics, loaded->parsed.sources);
+      if (child->complaint.empty()) child->complaint = first_line_of(loaded->plan.diagnostics, loaded->parsed.sources);
+      if (child->complaint.empty() && config.executor.value != ExecutorKind::shell) {
+        refuse_jobs_without_image(*loaded, config.image.value);
+      }
+      child->text = loaded->text;
+      child->options = record(*loaded, options, config);
+      child->parsed = std::move(loaded->parsed);
+      child->plan = std::move(loaded->plan);
+    } catch (const std::runtime_error& error) {
+      child->complaint = error.what();
+    }
+    return child;
+  };
 }
 
 void write_artifacts(const Store& store, RunId run, const fs::path& directory) {
@@ -229,6 +268,7 @@ int start(Store& store, const Start& what) {
   settings.default_image = what.config.image.value;
   settings.pull = pull_policy(what.options.pull);
   settings.network = what.config.network.value;
+  settings.load_child = child_loader(loaded, what.config, what.options, what.masked);
   settings.process_modes = process_modes(what.config.process_modes);
   settings.protected_ref = variable("CI_COMMIT_REF_PROTECTED") == "true";
   settings.caches = what.config.cache_limits();
@@ -293,6 +333,11 @@ int resume(const CommandLine& line, ExecOptions options) {
     const std::vector<RunId> orphans = store->orphaned_runs();
     if (orphans.empty()) throw UsageError("there is no unfinished run to resume\nhint: `runner runs` lists all");
     options.resume = orphans.back();
+    // A child pipeline is taken up by its parent.
+    for (auto row = store->run(options.resume); row && row->parent != 0; row = store->run(row->parent)) {
+      if (std::find(orphans.begin(), orphans.end(), row->parent) == orphans.end()) break;
+      options.resume = row->parent;
+    }
   }
   const auto run = store->run(options.resume);
   if (!run) throw UsageError(fmt::format("there is no run {}", options.resume));

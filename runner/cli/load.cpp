@@ -182,6 +182,17 @@ class Loading {
     includes_ = make_includes(std::move(settings));
   }
 
+  // What is known of the parent is not asked for again.
+  void descend_from(const Loaded& parent) {
+    asked_git_ = true;
+    child_ = true;
+    loaded_->git = parent.git;
+    for (const auto& [name, value] : parent.inputs.predefined) {
+      if (name == "CI_PIPELINE_NAME") continue;
+      loaded_->inputs.predefined.push_back({name, name == "CI_PIPELINE_SOURCE" ? "parent_pipeline" : value});
+    }
+  }
+
   void read() { take(pipelines::parse(loaded_->text, loaded_->file.name, context())); }
 
   std::string show(pipelines::PreviewForm form) {
@@ -212,7 +223,8 @@ class Loading {
       return trigger_of(loaded_->inputs, options_.masked).variables;
     };
     context.facts = facts();
-    context.path = path_in_project();
+    if (!child_) context.path = path_in_project();
+    context.artifacts = child_;
     for (const auto& [name, value] : options_.inputs) context.inputs.emplace_back(name, value);
     return context;
   }
@@ -278,12 +290,34 @@ class Loading {
   std::unique_ptr<Loaded> loaded_;
   std::unique_ptr<pipelines::Includes> includes_;
   bool asked_git_ = false;
+  bool child_ = false;
 };
 
 }  // namespace
 
 std::unique_ptr<Loaded> load(PipelineFile file, std::string text, const PlanOptions& options) {
   Loading loading(std::move(file), std::move(text), options);
+  loading.read();
+  if (loading.good()) loading.plan();
+  return loading.finish();
+}
+
+std::unique_ptr<Loaded> load_child(const ChildOptions& child) {
+  PlanOptions options;
+  options.event = "parent_pipeline";
+  options.revision = child.revision;
+  options.includes = child.includes;
+  options.includes.artifacts = child.artifacts;
+  options.masked = child.masked;
+  for (const auto& variable : child.variables) {
+    // They are expanded: what looks like a reference in them is none.
+    std::string literal;
+    for (const char c : variable.value) literal += c == '$' ? "$$" : std::string(1, c);
+    (variable.masked ? options.masked : options.variables)
+        .push_back({variable.name, variable.masked ? variable.value : literal});
+  }
+  Loading loading(child.parent.file, child.text, options);
+  loading.descend_from(child.parent);
   loading.read();
   if (loading.good()) loading.plan();
   return loading.finish();

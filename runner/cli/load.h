@@ -98,6 +98,18 @@ Shown load_preview(PipelineFile, std::string text, const PlanOptions&, pipelines
 // The same from what was recorded; `masked` are the secrets, given again.
 std::unique_ptr<Loaded> load_again(PipelineFile, std::string text, PlanInputs, const std::vector<NamedValue>& masked);
 
+// A child pipeline of a run: what it is started with is the parent's, but for CI_PIPELINE_SOURCE and the variables.
+// `text` is its configuration (pipelines::Downstream::config), `artifacts` what the triggering job takes from others.
+struct ChildOptions {
+  const Loaded& parent;
+  std::string text, revision;
+  std::vector<pipelines::Variable> variables;
+  std::vector<NamedValue> masked;  // the run's secrets
+  std::map<std::string, std::vector<std::filesystem::path>> artifacts;
+  IncludeSettings includes;
+};
+std::unique_ptr<Loaded> load_child(const ChildOptions&);
+
 // Prints diagnostics to stderr; true when there were errors.
 bool print_diagnostics(const std::vector<pipelines::Diagnostic>&, const std::vector<pipelines::Source>&);
 

@@ -153,6 +153,8 @@ class Files : public pipelines::Includes {
           return read_template(request.location);
         case IncludeKind::component:
           return read_component(request.location);
+        case IncludeKind::artifact:
+          return read_artifact(request);
       }
     } catch (const GitError& error) {
       return IncludeFault{error.what(), error.hint};
@@ -212,6 +214,25 @@ class Files : public pipelines::Includes {
     std::optional<std::string> text = read_file(file);
     if (!text) return IncludeFault{fmt::format("{} cannot be read", path), ""};
     return IncludedFile{path, std::move(*text), 0, {}, {}};
+  }
+
+  // What a job left is no more trusted than a repository: its links lead nowhere else.
+  Answer read_artifact(const IncludeRequest& request) const {
+    const auto trees = settings_.artifacts.find(request.job);
+    if (trees == settings_.artifacts.end()) {
+      return IncludeFault{fmt::format("there are no artifacts of {}", request.job),
+                          "the job must be among the `needs`, or in an earlier stage, and leave `artifacts`"};
+    }
+    for (auto tree = trees->second.rbegin(); tree != trees->second.rend(); ++tree) {
+      std::error_code error;
+      const fs::path root = fs::canonical(*tree, error);
+      const fs::path file = fs::canonical(root / request.location, error);
+      if (error || !is_below(file, root) || !fs::is_regular_file(file, error)) continue;
+      if (std::optional<std::string> text = read_file(file)) {
+        return IncludedFile{fmt::format("{} of {}", request.location, request.job), std::move(*text), 0, {}, {}};
+      }
+    }
+    return IncludeFault{fmt::format("there is no {} among the artifacts of {}", request.location, request.job), ""};
   }
 
   static std::optional<std::string> read_file(const fs::path& path) {

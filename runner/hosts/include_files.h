@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -22,7 +23,9 @@ struct IncludeSettings {
   std::vector<std::pair<std::string, std::string>> projects;
   std::filesystem::path templates;         // [include] templates; empty: there are none
   std::vector<std::string> allowed_hosts;  // [include] allowed_hosts: see remote_file.h
-  std::filesystem::path cache;             // a directory for files of the network; made when it is needed
+  // A child pipeline's: trees of artifacts by the job that made them; later ones win.
+  std::map<std::string, std::vector<std::filesystem::path>> artifacts;
+  std::filesystem::path cache;  // a directory for files of the network; made when it is needed
 };
 
 // `local`: from the working tree (or the commit); a link that leads out of the project is refused.

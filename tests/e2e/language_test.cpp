@@ -663,5 +663,105 @@ TEST(LanguageResourceGroup, AnUnknownProcessModeIsRefused) {
   EXPECT_THAT(result.err, HasSubstr("expected unordered, oldest_first, newest_first or newest_ready_first"));
 }
 
+// --- trigger -----------------------------------------------------------------------------------------------------
+
+TEST(LanguageTrigger, DependRunsAChildPipelineAndEndsAsItDid) {
+  Project project;
+  project.file("ci/child.yml", R"(
+inner: {script: 'echo "$FROM_PARENT $CI_PIPELINE_SOURCE ${FROM_USER-unset}"; exit $CODE'}
+)");
+  project.pipeline(R"(
+start:
+  stage: build
+  variables: {FROM_PARENT: "run $CI_PIPELINE_ID", CODE: "0"}
+  trigger: {include: ci/child.yml, strategy: depend}
+after: {script: echo after}
+)");
+  const Result passed = project.exec({"--variable", "FROM_USER=x"});
+  EXPECT_EQ(passed.code, 0) << passed;
+  EXPECT_EQ(passed.printed("inner"), "run 1 parent_pipeline unset\n");
+  EXPECT_EQ(passed.outcome("start"), "passed");
+  EXPECT_GT(passed.place("job_started", "after"), passed.place("job_finished", "inner"));
+  const Json runs = project.runs();
+  ASSERT_EQ(runs.size(), 2U);
+  EXPECT_EQ(runs[0].at("event"), "parent_pipeline");
+  EXPECT_EQ(project.logs({"2", "inner"}).find("run 1 parent_pipeline") != std::string::npos, true);
+
+  const Result failed = project.exec({"--variable", "CODE=3"});  // the user's is stronger in the parent; not handed on
+  EXPECT_EQ(failed.code, 0) << failed;
+  project.pipeline("start: {variables: {CODE: '4'}, trigger: {include: [{local: ci/child.yml}], strategy: depend}}");
+  const Result four = project.exec();
+  EXPECT_EQ(four.code, 1) << four;
+  EXPECT_EQ(four.exit_code("inner"), 4);
+  EXPECT_EQ(four.outcome("start"), "failed");
+}
+
+TEST(LanguageTrigger, WithoutAStrategyTheJobDoesNotWait) {
+  Project project;
+  project.file("child.yml", "slow: {script: [sleep 1, exit 1]}\n");
+  project.pipeline("start: {stage: build, trigger: {include: child.yml}}\nafter: {script: echo after}\n");
+  const Result result = project.exec();
+  EXPECT_EQ(result.code, 0) << result;
+  EXPECT_LT(result.place("job_finished", "after"), result.place("job_finished", "slow"));
+  EXPECT_EQ(result.outcome("slow"), "failed");
+}
+
+TEST(LanguageTrigger, IncludesArtifactsOfTheParent) {
+  Project project;
+  project.pipeline(R"(
+generate:
+  stage: build
+  script: 'echo "made: {script: echo generated}" >child.yml'
+  artifacts: {paths: [child.yml]}
+start:
+  needs: [generate]
+  trigger: {include: [{artifact: child.yml, job: generate}], strategy: depend}
+)");
+  const Result result = project.docker({"--image", "busybox"});
+  EXPECT_EQ(result.code, 0) << result;
+  EXPECT_EQ(result.printed("made"), "generated\n");
+}
+
+TEST(LanguageTrigger, APipelineThatCannotBeMadeFailsTheJob) {
+  Project project;
+  project.file("bad.yml", "job: {scirpt: x}\n");
+  project.pipeline("start: {trigger: {include: bad.yml}}");
+  const Result result = project.exec();
+  EXPECT_EQ(result.code, 1) << result;
+  EXPECT_EQ(result.reason("start"), "downstream_pipeline_creation_failed");
+  EXPECT_THAT(result.message("start"), HasSubstr("bad.yml:1:7: unknown keyword \"scirpt\""));
+}
+
+TEST(LanguageTrigger, ChildrenHaveChildrenButNoGrandchildren) {
+  Project project;
+  project.file("one.yml", "two: {trigger: {include: two.yml, strategy: depend}}\n");
+  project.file("two.yml", "three: {trigger: {include: one.yml, strategy: depend}}\nplain: {script: echo deep}\n");
+  project.pipeline("one: {trigger: {include: one.yml, strategy: depend}}");
+  const Result result = project.exec();
+  EXPECT_EQ(result.code, 1) << result;
+  EXPECT_EQ(result.reason("three"), "reached_max_descendant_pipelines_depth");
+  EXPECT_EQ(result.printed("plain"), "deep\n");
+}
+
+TEST(LanguageTrigger, AnotherProjectsPipelineIsLeftOutInOneLine) {
+  Project project;
+  project.pipeline("start: {trigger: group/other}\nplain: {script: echo}\n");
+  const Result result = project.exec();
+  EXPECT_EQ(result.code, 0) << result;
+  EXPECT_THAT(result.warnings("start"), Contains(HasSubstr("the pipeline of group/other was not started")));
+}
+
+TEST(LanguageTrigger, CtrlCStopsTheChildToo) {
+  Project project;
+  project.file("child.yml", "slow: {script: sleep 60}\n");
+  project.pipeline("start: {trigger: {include: child.yml}}\n");
+  auto run = project.start_exec();
+  ASSERT_TRUE(run->wait_for("\"job_started\",\"run\":2"));
+  run->signal(SIGINT);
+  const Result result = read_result(run->wait());
+  EXPECT_EQ(result.outcome("slow"), "cancelled");
+  EXPECT_LT(result.seconds, 30);
+}
+
 }  // namespace
 }  // namespace e2e

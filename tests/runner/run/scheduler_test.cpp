@@ -184,6 +184,19 @@ class Groups : public ResourceKeeper {
   int refusals = 0;  // so many times first
 };
 
+class NoDownstreams : public Downstreams {
+ public:
+  executors::JobResult run(const JobKey&, const DownstreamRequest& request, executors::Notices&,
+                           const std::stop_token&) override {
+    asked.push_back(request);
+    executors::JobResult result;
+    result.outcome = outcome;
+    return result;
+  }
+  std::vector<DownstreamRequest> asked;
+  Outcome outcome = Outcome::passed;
+};
+
 class SchedulerTest : public testing::Test {
  protected:
   void SetUp() override {
@@ -210,7 +223,7 @@ class SchedulerTest : public testing::Test {
     witness_ = std::make_unique<Witness>(*factory_);
     witness_->throw_on_start = throw_on_start_;
     pipelines::Progress progress(plan_, plan_.asked_for);
-    Scheduler scheduler(*executor_, *factory_, kept_, groups_, {witness_.get()}, limits_);
+    Scheduler scheduler(*executor_, *factory_, kept_, groups_, downstreams_, {witness_.get()}, limits_);
     return scheduler.run(progress, plan_, stop, std::move(earlier));
   }
   long at(const std::string& line) const {
@@ -229,6 +242,7 @@ class SchedulerTest : public testing::Test {
   std::unique_ptr<Witness> witness_;
   Kept kept_;
   Groups groups_;
+  NoDownstreams downstreams_;
   Limits limits_;
   std::vector<std::string> secrets_;
   bool throw_on_start_ = false;
@@ -255,6 +269,31 @@ TEST_F(SchedulerTest, ResourceGroupIsAskedForUntilItIsFree) {
   EXPECT_EQ(groups_.asked, std::vector<std::string>(3, "deploy/production"));
   EXPECT_EQ(groups_.taken, std::vector<pipelines::JobIndex>{0});
   EXPECT_LT(at("passed b"), at("started a"));
+}
+
+TEST_F(SchedulerTest, TriggerHandsOnVariablesAndArtifacts) {
+  run("variables: {GLOBAL: all}\n"
+      "make: {stage: build, script: x, artifacts: {paths: [out]}}\n"
+      "start: {trigger: {include: [{artifact: out/child.yml, job: make}]}, variables: {OWN: \"$GLOBAL of "
+      "$CI_PIPELINE_ID\"}}\n",
+      {{"make", {{.artifacts = true}}}});
+  ASSERT_EQ(downstreams_.asked.size(), 1U);
+  const DownstreamRequest& asked = downstreams_.asked[0];
+  std::map<std::string, std::string> variables;
+  for (const auto& variable : asked.variables) variables[variable.name] = variable.value;
+  EXPECT_EQ(variables, (std::map<std::string, std::string>{{"GLOBAL", "all"}, {"OWN", "all of 7"}}));
+  EXPECT_EQ(asked.artifacts.at("make"), std::vector<std::filesystem::path>{directory_ / "l1-1"});
+  EXPECT_EQ(count(executor_->history, "prepare start"), 0U);
+}
+
+TEST_F(SchedulerTest, APipelineThatWaitsForAPersonMakesItsTriggerWait) {
+  downstreams_.outcome = Outcome::manual;
+  const auto result =
+      run("start: {stage: build, trigger: {include: child.yml, strategy: depend}, allow_failure: false}\nnext: "
+          "{script: x}\n");
+  EXPECT_EQ(result.verdict, pipelines::Verdict::waiting);
+  EXPECT_EQ(result.blocked, std::vector<std::string>{"start"});
+  EXPECT_EQ(witness_->ended["next"].outcome, Outcome::skipped);
 }
 
 TEST_F(SchedulerTest, NoMoreThanTheLimitRunAtOnce) {
