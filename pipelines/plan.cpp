@@ -316,7 +316,8 @@ class Planner {
       plan_.diagnostics.push_back({Severity::warning,
                                    mark,
                                    "`exists:project`: the files of " + project + " are not known here",
-                                   "the rule does not match",
+                                   "the rule does not match; say where its clone is below [include.projects] in the "
+                                   "configuration",
                                    {}});
     }
   }
