@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -58,6 +59,11 @@ class Includes {
   virtual std::variant<IncludedFile, IncludeFault> read(const IncludeRequest&, Origin from) = 0;
   // The files of an origin, sorted: for `local` with a pattern, and include:rules:exists.
   virtual std::vector<std::string> paths(Origin) = 0;
+  // The files of a project at a ref (empty: its HEAD), for rules:exists:project; absent: it is not known here.
+  virtual std::optional<std::vector<std::string>> project_paths(const std::string& /*project*/,
+                                                                const std::string& /*ref*/) {
+    return std::nullopt;
+  }
 };
 
 // What composing one pipeline from files needs from outside.

@@ -316,7 +316,8 @@ class Planner {
       plan_.diagnostics.push_back({Severity::warning,
                                    mark,
                                    "`exists:project`: the files of " + project + " are not known here",
-                                   "the rule does not match",
+                                   "the rule does not match; say where its clone is below [include.projects] in the "
+                                   "configuration",
                                    {}});
     }
   }
@@ -406,17 +407,17 @@ std::vector<std::string> Plan::unmatched(const Pipeline& pipeline, JobIndex inde
   const bool by_workflow = jobs[index].decision == Decision::workflow && !workflow_rule;
   if (!by_workflow && jobs[index].decision != Decision::no_rule_matched) return {};
   const SharedVariables shared{trigger_variables, shared_variables, scoped_variables};
-  const auto entry = [&](std::string_view name) -> std::optional<VariableSet::Entry> {
-    if (!by_workflow) return job_variable(shared, job, name);
-    const VariableSet::Entry* found = shared_variables.find(name);
+  const auto entry = [&](std::string_view variable) -> std::optional<VariableSet::Entry> {
+    if (!by_workflow) return job_variable(shared, job, variable);
+    const VariableSet::Entry* found = shared_variables.find(variable);
     return found ? std::optional(*found) : std::nullopt;
   };
-  const auto value = [&](std::string_view name) -> std::optional<std::string> {
-    const std::optional<VariableSet::Entry> found = entry(name);
+  const auto value = [&](std::string_view variable) -> std::optional<std::string> {
+    const std::optional<VariableSet::Entry> found = entry(variable);
     return found ? std::optional(found->value) : std::nullopt;
   };
-  const auto shown = [&](std::string_view name) -> std::optional<std::string> {
-    const std::optional<VariableSet::Entry> found = entry(name);
+  const auto shown = [&](std::string_view variable) -> std::optional<std::string> {
+    const std::optional<VariableSet::Entry> found = entry(variable);
     return found ? std::optional(shown_value(*found)) : std::nullopt;
   };
   const std::vector<Rule>& rules = by_workflow ? *pipeline.workflow.rules : *job.rules;

@@ -52,6 +52,8 @@ void append_flow(std::string& out, Yaml yaml) {
       }
       out += '}';
       break;
+    case Kind::reference:  // none is left when values are read
+      break;
   }
 }
 

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <iostream>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -101,9 +102,26 @@ std::vector<NamedValue> values_of(const json& array) {
   return values;
 }
 
+using Answers = std::map<std::string, std::optional<std::vector<std::string>>>;
+
+json answers_json(const Answers& answers) {
+  json object = json::object();
+  for (const auto& [asked, paths] : answers) object[asked] = paths ? json(*paths) : json(nullptr);
+  return object;
+}
+
+Answers answers_of(const json& object) {
+  Answers answers;
+  for (const auto& [asked, paths] : object.items()) {
+    if (paths.is_null())
+      answers[asked] = std::nullopt;
+    else
+      answers[asked] = paths.get<std::vector<std::string>>();
+  }
+  return answers;
+}
+
 std::string record(const Loaded& loaded, const ExecOptions& options, const Config& config) {
-  json changed = json::object();
-  for (const auto& [base, paths] : loaded.inputs.changed) changed[base] = paths ? json(*paths) : json(nullptr);
   const json document{
       {"file", fs::absolute(loaded.file.path).string()},
       {"file_name", loaded.file.name},
@@ -112,7 +130,8 @@ std::string record(const Loaded& loaded, const ExecOptions& options, const Confi
       {"secrets", loaded.inputs.secret_names},
       {"jobs", loaded.inputs.jobs},
       {"needs", loaded.inputs.with_needs},
-      {"changed", changed},
+      {"changed", answers_json(loaded.inputs.changed)},
+      {"project_paths", answers_json(loaded.inputs.project_paths)},
       {"source_paths", loaded.inputs.source_paths ? json(*loaded.inputs.source_paths) : json(nullptr)},
       {"executor", config.executor.value == ExecutorKind::shell ? "shell" : "docker"},
       {"image", config.image.value},
@@ -350,12 +369,8 @@ int resume(const CommandLine& line, ExecOptions options) {
   inputs.secret_names = recorded.at("secrets").get<std::vector<std::string>>();
   inputs.jobs = recorded.at("jobs").get<std::vector<std::string>>();
   inputs.with_needs = recorded.at("needs");
-  for (const auto& [base, paths] : recorded.at("changed").items()) {
-    if (paths.is_null())
-      inputs.changed[base] = std::nullopt;
-    else
-      inputs.changed[base] = paths.get<std::vector<std::string>>();
-  }
+  inputs.changed = answers_of(recorded.at("changed"));
+  inputs.project_paths = answers_of(recorded.value("project_paths", json::object()));
   if (!recorded.at("source_paths").is_null()) {
     inputs.source_paths = recorded.at("source_paths").get<std::vector<std::string>>();
   }

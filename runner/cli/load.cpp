@@ -283,6 +283,11 @@ class Loading {
       }
       return *paths;
     };
+    outside.project_paths = [this](std::string_view project, std::string_view ref) {
+      const auto [answer, asked_first] = loaded_->inputs.project_paths.try_emplace(fmt::format("{}@{}", project, ref));
+      if (asked_first) answer->second = includes_->project_paths(std::string(project), std::string(ref));
+      return answer->second;
+    };
     return outside;
   }
 
@@ -349,6 +354,10 @@ std::unique_ptr<Loaded> load_again(PipelineFile file, std::string text, PlanInpu
     return found == loaded->inputs.changed.end() ? std::nullopt : found->second;
   };
   recorded.source_paths = [&] { return loaded->inputs.source_paths.value_or(std::vector<std::string>{}); };
+  recorded.project_paths = [&](std::string_view project, std::string_view ref) {
+    const auto found = loaded->inputs.project_paths.find(fmt::format("{}@{}", project, ref));
+    return found == loaded->inputs.project_paths.end() ? std::nullopt : found->second;
+  };
   loaded->plan = pipelines::make_plan(loaded->parsed.pipeline, trigger_of(loaded->inputs, masked), recorded);
   return loaded;
 }

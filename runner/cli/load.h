@@ -72,6 +72,8 @@ struct PlanInputs {
   // Answers to the plan's questions, by `compare_to`; absent value: there was nothing to compare with.
   std::map<std::string, std::optional<std::vector<std::string>>> changed;
   std::optional<std::vector<std::string>> source_paths;
+  // By "project@ref" of rules:exists; absent value: it is not known here.
+  std::map<std::string, std::optional<std::vector<std::string>>> project_paths;
 };
 
 struct Loaded {

@@ -88,7 +88,7 @@ void add_upkeep(CLI::App& app, CommandLine& line) {
   auto words = std::make_shared<std::vector<std::string>>();
   CLI::App* jobs = app.add_subcommand("__jobs", "")->group("");
   jobs->add_option("file", *words);
-  jobs->callback([&line, words] { line.chosen = [words] { return job_names(*words); }; });
+  jobs->callback([&line, words] { line.chosen = [&line, words] { return job_names(line, *words); }; });
 
   auto directory = std::make_shared<std::string>();
   CLI::App* supervise = app.add_subcommand("__supervise", "")->group("");

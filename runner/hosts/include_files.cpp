@@ -172,6 +172,15 @@ class Files : public pipelines::Includes {
     return *own_paths_;
   }
 
+  std::optional<std::vector<std::string>> project_paths(const std::string& project, const std::string& ref) override {
+    try {
+      const auto origin = place(project, ref, "");
+      if (const auto* number = std::get_if<Origin>(&origin)) return paths(*number);
+    } catch (const GitError&) {  // no such ref: what is asked for is not known
+    }
+    return std::nullopt;
+  }
+
  private:
   // An origin other than the main file's project.
   struct Place {

@@ -154,9 +154,9 @@ executors::JobResult Children::run(const JobKey& key, const DownstreamRequest& a
     return nothing;
   }
   if (depth_ >= deepest_child) {
-    return failure("reached_max_descendant_pipelines_depth",
-                   fmt::format("a child pipeline of a child pipeline cannot have one itself: at most {} levels",
-                               deepest_child));
+    return failure(
+        "reached_max_descendant_pipelines_depth",
+        fmt::format("a child pipeline of a child pipeline cannot have one itself: at most {} levels", deepest_child));
   }
   const std::shared_ptr<ChildPipeline> child = load_({asked, sources_});
   if (child->complaint.empty() && child->plan.included_count() == 0) {

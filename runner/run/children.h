@@ -86,7 +86,8 @@ class Children : public Downstreams {
   Children(const Children&) = delete;
   Children& operator=(const Children&) = delete;
 
-  executors::JobResult run(const JobKey&, const DownstreamRequest&, executors::Notices&, const std::stop_token&) override;
+  executors::JobResult run(const JobKey&, const DownstreamRequest&, executors::Notices&,
+                           const std::stop_token&) override;
   // Returns when every child is over; a stop request cancels them.
   void wait(const std::stop_token&);
 

@@ -34,7 +34,7 @@ struct RunStarted {
     std::string name, stage;
   };
   std::vector<Job> jobs;  // those of the plan that are included
-  RunId parent = 0;        // a child pipeline: the run and the job that started it
+  RunId parent = 0;       // a child pipeline: the run and the job that started it
   std::string parent_job;
 };
 struct JobPreparing {  // its turn may still come later

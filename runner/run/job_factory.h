@@ -44,7 +44,7 @@ struct RunSettings {
 // What a `trigger` job is to run.
 struct DownstreamRequest {
   const pipelines::Downstream* what = nullptr;
-  std::vector<pipelines::Variable> variables;  // forwarded, expanded
+  std::vector<pipelines::Variable> variables;                           // forwarded, expanded
   std::map<std::string, std::vector<std::filesystem::path>> artifacts;  // of the jobs it takes some from, by name
 };
 
@@ -72,9 +72,9 @@ class JobFactory {
     std::string artifacts_name;              // expanded
     std::optional<std::chrono::seconds> expire_in;
     std::vector<CacheUse> caches;
-    std::vector<std::string> warnings;          // of what is wrong with its variables
-    std::optional<pipelines::Release> release;  // expanded
-    std::string coverage;                       // RE2
+    std::vector<std::string> warnings;            // of what is wrong with its variables
+    std::optional<pipelines::Release> release;    // expanded
+    std::string coverage;                         // RE2
     std::optional<DownstreamRequest> downstream;  // then there is neither sandbox nor work
   };
   Made make(const JobKey&, const JobInputs&) const;

@@ -493,9 +493,10 @@ class Walk {
 
 }  // namespace
 
-Scheduler::Result Scheduler::run(pipelines::Progress& progress, const pipelines::Plan& plan, const std::stop_token& stop,
-                                 Earlier earlier) {
-  Walk walk(executor_, factory_, keeper_, resources_, downstreams_, observers_, limits_, progress, plan, std::move(earlier));
+Scheduler::Result Scheduler::run(pipelines::Progress& progress, const pipelines::Plan& plan,
+                                 const std::stop_token& stop, Earlier earlier) {
+  Walk walk(executor_, factory_, keeper_, resources_, downstreams_, observers_, limits_, progress, plan,
+            std::move(earlier));
   return walk.run(stop);
 }
 

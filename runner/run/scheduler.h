@@ -88,7 +88,8 @@ class Downstreams {
   // Called from the job's thread; concurrently for different jobs. How the job ended: by its strategy, the other
   // pipeline's end or its beginning; Outcome::manual when that one waits for a person. A stop request cancels what is
   // waited for.
-  virtual executors::JobResult run(const JobKey&, const DownstreamRequest&, executors::Notices&, const std::stop_token&) = 0;
+  virtual executors::JobResult run(const JobKey&, const DownstreamRequest&, executors::Notices&,
+                                   const std::stop_token&) = 0;
 };
 
 // What an earlier process left of this run (`runner resume`).

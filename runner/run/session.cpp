@@ -172,11 +172,10 @@ SessionResult Session::run_with(Observer& console, Relay& relay, const Snapshot&
   for (Observer* observer : observers) observer->on(started);
   if (settings_.parent) settings_.parent->created(result.run);
 
-  Children children(
-      store_, result.run, settings_.parent ? settings_.parent->depth : 0, snapshot.sources().snapshot,
-      settings_.load_child, [&](const ChildStart& child, const std::stop_token& cancelled) {
-        return run_child(child, result.run, snapshot, relay, cancelled);
-      });
+  Children children(store_, result.run, settings_.parent ? settings_.parent->depth : 0, snapshot.sources().snapshot,
+                    settings_.load_child, [&](const ChildStart& child, const std::stop_token& cancelled) {
+                      return run_child(child, result.run, snapshot, relay, cancelled);
+                    });
   Scheduler scheduler(executor_, factory, recorder, recorder, children, observers, settings_.limits);
   const Scheduler::Result walked =
       scheduler.run(progress, plan_, stop, taken_up ? earlier(result.run, directory) : Earlier{});

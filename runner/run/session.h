@@ -70,7 +70,8 @@ class Session {
 
  private:
   ChildEnd run_child(const ChildStart&, RunId run, const Snapshot&, Relay&, const std::stop_token&);
-  SessionResult run_with(Observer& console, Relay&, const Snapshot&, const std::stop_token&, std::optional<RunId> taken_up);
+  SessionResult run_with(Observer& console, Relay&, const Snapshot&, const std::stop_token&,
+                         std::optional<RunId> taken_up);
   RunId record_run(const Snapshot&);
   RunSettings run_settings(RunId, const std::filesystem::path& directory, const Snapshot&) const;
   Snapshot take_snapshot(const std::filesystem::path& work, const std::stop_token&) const;

@@ -185,7 +185,8 @@ void Store::extract(ArtifactId id, const std::filesystem::path& directory, const
   impl_->extract(load_tree(impl_->database, id), directory, stop);
 }
 
-void Store::extract_tree(std::uint64_t tree, const std::filesystem::path& directory, const std::stop_token& stop) const {
+void Store::extract_tree(std::uint64_t tree, const std::filesystem::path& directory,
+                         const std::stop_token& stop) const {
   impl_->extract(load_cached(impl_->database, tree), directory, stop);
 }
 

@@ -41,7 +41,8 @@ std::optional<Enum> maybe_enum(const Query& query, int column) {
   return query.null(column) ? std::nullopt : std::optional(static_cast<Enum>(query.integer(column)));
 }
 
-constexpr const char* run_columns = "id, ref, sha, event, project_dir, pipeline_name, outcome, started, finished, "
+constexpr const char* run_columns =
+    "id, ref, sha, event, project_dir, pipeline_name, outcome, started, finished, "
     "ifnull(parent, 0)";
 
 RunRow run_row(const Query& query) {

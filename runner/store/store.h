@@ -89,7 +89,7 @@ struct RunRow {
   std::optional<pipelines::Verdict> outcome;  // absent while running
   UnixMs started = 0;
   std::optional<UnixMs> finished;
-  RunId parent = 0;  // 0: nobody triggered it
+  RunId parent = 0;                  // 0: nobody triggered it
   double seconds(UnixMs now) const;  // never negative
 };
 
@@ -279,7 +279,8 @@ class Store {
   // Stores regular files (whether executable), directories without any file, and symlinks. The tree must not change
   // meanwhile. On failure or a stop request nothing of it is left. A tree or file already stored is stored once.
   ArtifactId store_tree(const AttemptKey&, std::string_view kind, std::string_view name,
-                        const std::filesystem::path& directory, std::optional<UnixMs> expires, const std::stop_token& = {});
+                        const std::filesystem::path& directory, std::optional<UnixMs> expires,
+                        const std::stop_token& = {});
   std::vector<ArtifactRow> list_artifacts(RunId) const;  // in the order they were stored
   std::vector<ArtifactFile> list_files(ArtifactId) const;
   // Into `directory` (made when missing; files there are replaced): files 0666 or 0777 and directories 0777, less the
@@ -330,7 +331,7 @@ class Store {
   std::optional<RunId> newest_run() const;
   std::optional<RunDetail> run(RunId) const;
   std::optional<RunRow> child_run(RunId parent, std::uint32_t job) const;  // the newest that this job triggered
-  std::vector<JobRow> jobs(RunId) const;  // in the pipeline's order
+  std::vector<JobRow> jobs(RunId) const;                                   // in the pipeline's order
   std::vector<AttemptRow> attempts(RunId, std::uint32_t job) const;
   std::optional<AttemptRow> attempt(const AttemptKey&) const;
   std::optional<AttemptRow> last_attempt(RunId, std::uint32_t job) const;

@@ -123,6 +123,29 @@ TEST(LanguageChanges, ComparesAMergeRequestWithItsTargetAndOthersWithNothing) {
   EXPECT_FALSE(docs({"--event", "merge_request", "--target-branch", "feature"}));
 }
 
+TEST(LanguageExists, LooksIntoTheClonesOfOtherProjects) {
+  Project other;
+  other.file("Dockerfile", "FROM x").commit();
+  other.git("tag v1");
+  other.git("rm -q Dockerfile");
+  other.file("rest", "x").commit();
+  Project project;
+  project.pipeline(R"(
+then: {script: echo, rules: [{exists: {paths: [Dockerfile], project: group/other, ref: v1}}]}
+now: {script: echo, rules: [{exists: {paths: [Dockerfile], project: group/other}}]}
+all: {script: echo}
+)");
+  project.configuration("[include.projects]\n\"group/other\" = \"" + other.path().string() + "\"\n");
+  const Result result = project.exec();
+  EXPECT_TRUE(result.finished_at_all("then")) << result;
+  EXPECT_FALSE(result.finished_at_all("now"));
+  project.configuration("");
+  const Result unknown = project.exec();
+  EXPECT_EQ(unknown.code, 0);
+  EXPECT_FALSE(unknown.finished_at_all("then"));
+  EXPECT_THAT(unknown.err, HasSubstr("warning: `exists:project`: the files of group/other are not known here"));
+}
+
 TEST(LanguageWorkflow, NameIsAVariableAndShownByRuns) {
   Project project;
   project.pipeline(R"(
