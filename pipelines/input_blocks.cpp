@@ -39,7 +39,7 @@ bool has_blocks(std::string_view text) {
 std::string shield_blocks(std::string_view text) {
   std::string out(text);
   // The header keeps its blocks as they are.
-  std::size_t at = out.find("\n---");
+  std::size_t at = out.find("\n---", out.find("spec"));
   while ((at = out.find(opening, at)) != std::string::npos) {
     const std::size_t end = out.find(closing, at + opening.size());
     if (end == std::string::npos) {

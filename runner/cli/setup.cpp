@@ -3,6 +3,7 @@
 #include <fmt/chrono.h>
 
 #include <chrono>
+#include <filesystem>
 
 namespace runner {
 
@@ -27,7 +28,7 @@ IncludeSettings include_settings(const Config& config) {
   settings.projects = config.include.projects.value;
   settings.templates = config.include.templates.value;
   settings.allowed_hosts = config.include.allowed_hosts.value;
-  settings.cache = config.database.value.parent_path() / "includes";
+  settings.cache = std::filesystem::absolute(config.database.value).string() + ".includes";
   return settings;
 }
 

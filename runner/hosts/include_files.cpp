@@ -42,7 +42,7 @@ struct Clone {
 };
 
 git::Repository open_clone(const fs::path& path) {
-  git::open(fs::temp_directory_path());  // sets libgit2 up
+  git::set_up();
   git::Repository repository;
   git::check(git_repository_open_ext(git::into(repository), path.c_str(), 0, nullptr),
              fmt::format("{} is no git repository", path.string()));

@@ -6,8 +6,6 @@
 #include <system_error>
 
 namespace runner::git {
-namespace {
-
 namespace fs = std::filesystem;
 
 // Once per process, at the first use; never shut down, since threads may still be at it.
@@ -24,8 +22,6 @@ void set_up() {
   }();
   (void)done;
 }
-
-}  // namespace
 
 std::string last_words() {
   const git_error* error = git_error_last();

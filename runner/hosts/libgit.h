@@ -66,6 +66,9 @@ T** into(Handle<T, free>& handle) {
   return handle.fill();
 }
 
+// Before anything else of libgit2; may be called again. open() does.
+void set_up();
+
 // libgit2's own words for what went wrong last on this thread.
 std::string last_words();
 // Throws GitError `what: …` when `code` is an error.

@@ -127,7 +127,7 @@ TEST(Compose, AResumedRunGoesOnWithWhatItRead) {
           "last: {stage: deploy, script: echo n is $[[ inputs.n ]]}\n")
       .file("a.yml",
             "wait: {stage: build, script: [echo waiting, 'while [ ! -e \"$GATE\" ]; do sleep 0.05; done', "
-            "echo old]}\n");
+            "echo old], artifacts: {paths: [a.yml]}}\n");
   const std::filesystem::path gate = project.home() / "gate";
   auto run = project.start_exec({"--input", "n=5", "--variable", "GATE=" + gate.string()});
   ASSERT_TRUE(run->wait_for("\"text\":\"waiting\""));
