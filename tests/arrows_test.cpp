@@ -70,7 +70,7 @@ struct Library {
 const std::vector<Library>& libraries() {
   static const std::vector<Library> all = {
       {"yaml-cpp", {"yaml-cpp/"}, {"pipelines/yaml_tree.cpp"}},
-      {"cpp-httplib", {"httplib.h"}, {"executors/docker/engine_http.", "runner/server/"}},
+      {"cpp-httplib", {"httplib.h"}, {"executors/docker/engine_http.", "runner/hosts/remote_file.", "runner/server/"}},
       {"SQLiteCpp",
        {"SQLiteCpp/", "sqlite3.h"},
        {"runner/store/"},
