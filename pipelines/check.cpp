@@ -110,10 +110,25 @@ class Checker {
 
   // What a job that runs another pipeline may have besides (GitLab's lib/gitlab/ci/config/entry/bridge.rb).
   void check_trigger(const Job& job, const JobDraft& draft) {
-    static constexpr std::string_view allowed[] = {
-        "trigger",  "extends", "stage",       "needs",         "rules",     "only",    "except",
-        "when",     "start_in", "variables",  "allow_failure", "inherit",   "parallel", "resource_group",
-        "environment", "interruptible", "manual_confirmation", "tags", "inputs"};
+    static constexpr std::string_view allowed[] = {"trigger",
+                                                   "extends",
+                                                   "stage",
+                                                   "needs",
+                                                   "rules",
+                                                   "only",
+                                                   "except",
+                                                   "when",
+                                                   "start_in",
+                                                   "variables",
+                                                   "allow_failure",
+                                                   "inherit",
+                                                   "parallel",
+                                                   "resource_group",
+                                                   "environment",
+                                                   "interruptible",
+                                                   "manual_confirmation",
+                                                   "tags",
+                                                   "inputs"};
     for (std::size_t i = 0; i < draft.body.size(); ++i) {
       const Yaml key = draft.body.key(i);
       if (!is_job_keyword(key.text()) || std::ranges::find(allowed, key.text()) != std::end(allowed)) {
