@@ -210,7 +210,7 @@ class Loading {
     inputs.with_needs = options.with_needs;
     IncludeSettings settings = options.includes;
     settings.project = loaded_->file.project;
-    settings.revision = options.revision;
+    settings.revision = options.include_revision.empty() ? options.revision : options.include_revision;
     settings.except = options.state;
     settings.project_path = [this] {
       ask_git();

@@ -61,6 +61,7 @@ struct PlanOptions {
   std::vector<NamedValue> masked;     // --secret and --env-file
   std::vector<NamedValue> inputs;     // --input
   IncludeSettings includes;           // what the configuration says of them
+  std::string include_revision;       // of the included files; empty: as `revision`
   std::vector<std::string> jobs;
   bool with_needs = false;
   std::filesystem::path state;  // the database: never among the sources
