@@ -7,8 +7,10 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <unordered_map>
 
 #include "pipelines/contradiction.h"
@@ -66,11 +68,17 @@ constexpr const char* secret_name =
 class SecretFinder {
  public:
   SecretFinder() : name_(secret_name) {
-    for (const KnownSecret& known : known_secrets) forms_.push_back(std::make_unique<RE2>(known.pattern));
+    std::string all;
+    for (const KnownSecret& known : known_secrets) {
+      forms_.push_back(std::make_unique<RE2>(known.pattern));
+      all += (all.empty() ? "" : "|") + std::string(known.pattern);
+    }
+    any_form_ = std::make_unique<RE2>(all);
   }
 
   // What the text holds, by its form; empty: nothing that is known.
   std::string_view known_form(const std::string& text) const {
+    if (!RE2::PartialMatch(text, *any_form_)) return {};
     for (std::size_t i = 0; i < forms_.size(); ++i) {
       re2::StringPiece found;
       const bool there = forms_[i]->Match(text, 0, text.size(), RE2::UNANCHORED, &found, 1);
@@ -98,6 +106,7 @@ class SecretFinder {
   }
 
   RE2 name_;
+  std::unique_ptr<RE2> any_form_;  // one pass over what is nearly always innocent
   std::vector<std::unique_ptr<RE2>> forms_;
 };
 
@@ -139,30 +148,41 @@ class Adviser {
   }
 
   // Whether the earlier rule matches wherever the later does.
-  static bool shadows(const Rule& earlier, const Rule& later) {
-    if (unconditional(earlier)) return true;
+  static bool covers(const Rule& earlier, const Rule& later) {
     return !earlier.changes && !earlier.exists && earlier.condition && later.condition &&
            implies(*later.condition, *earlier.condition);
   }
 
   void look_at_rules(const std::vector<Rule>& rules) {
+    // Thousands of jobs share the rules of one template.
+    const auto place = [](const Mark& mark) { return std::tuple(mark.source, mark.line, mark.column); };
+    if (rules.empty() ||
+        !looked_at_.emplace(place(rules.front().mark), place(rules.back().mark), rules.size()).second) {
+      return;
+    }
+    const Rule* always = nullptr;
     for (std::size_t i = 0; i < rules.size(); ++i) {
       const Rule& rule = rules[i];
-      const auto earlier = std::find_if(rules.begin(), rules.begin() + static_cast<std::ptrdiff_t>(i),
-                                        [&](const Rule& other) { return shadows(other, rule); });
-      if (earlier != rules.begin() + static_cast<std::ptrdiff_t>(i)) {
-        // A template's last rule and the job's own: all after it are the same mistake.
-        findings_.warning(rule.mark,
-                          unconditional(*earlier)
-                              ? "this rule is never reached: an earlier one always matches"
-                              : "this rule is never reached: an earlier one matches wherever it does",
-                          "the first rule that matches decides; put the more special ones first", {earlier->mark});
-        if (unconditional(*earlier)) return;
+      if (always != nullptr) {  // all that follow are the same mistake
+        warn_of_unreached(rule, *always, "always matches");
+        return;
+      }
+      // Each with each: nobody writes so many by hand.
+      const auto before = rules.begin() + static_cast<std::ptrdiff_t>(rules.size() <= most_compared ? i : 0);
+      const auto earlier = std::find_if(rules.begin(), before, [&](const Rule& other) { return covers(other, rule); });
+      if (earlier != before) {
+        warn_of_unreached(rule, *earlier, "matches wherever it does");
         continue;
       }
       if (rule.condition) look_at_condition(rule);
       look_at_patterns(rule);
+      if (unconditional(rule)) always = &rule;
     }
+  }
+
+  void warn_of_unreached(const Rule& rule, const Rule& earlier, std::string_view how) {
+    findings_.warning(rule.mark, fmt::format("this rule is never reached: an earlier one {}", how),
+                      "the first rule that matches decides; put the more special ones first", {earlier.mark});
   }
 
   void look_at_condition(const Rule& rule) {
@@ -313,8 +333,12 @@ class Adviser {
     }
   }
 
+  static constexpr std::size_t most_compared = 100;
+  using Place = std::tuple<std::uint32_t, std::uint32_t, std::uint32_t>;
+
   const Pipeline& pipeline_;
   Findings findings_;
+  std::set<std::tuple<Place, Place, std::size_t>> looked_at_;  // lists of rules, by their ends
   SecretFinder secrets_;
   std::unordered_map<std::string_view, std::uint32_t> stages_;
   std::unordered_map<std::string_view, std::uint32_t> jobs_;
