@@ -130,6 +130,7 @@ class Adviser {
       look_at_when(job);
       look_at_needs(job);
       look_at_dependencies(job);
+      look_at_caches(job);
       look_at_secrets(job);
     }
     return findings_.take();
@@ -303,6 +304,67 @@ class Adviser {
     }
   }
 
+  // --- caches
+
+  // `dist`, `dist/`, `./dist/**` and `dist/**/*` are one place.
+  static std::string place_of(std::string_view path) {
+    if (path.starts_with("./")) path.remove_prefix(2);
+    for (const std::string_view end : {"/**/*", "/**", "/*", "/"}) {
+      if (path.ends_with(end)) return std::string(path.substr(0, path.size() - end.size()));
+    }
+    return std::string(path);
+  }
+
+  // A cache is restored before artifacts are: what both bring is the artifact's.
+  void look_at_caches(const Job& job) {
+    for (const Cache& cache : job.caches) {
+      if (cache.policy == "push") continue;  // is not restored
+      for (const std::string& path : cache.paths) {
+        const Job* producer = producer_of(job, place_of(path));
+        if (producer == nullptr) continue;
+        findings_.warning(cache.mark,
+                          fmt::format("the artifacts of \"{}\" are laid over the cache of \"{}\": both have {}",
+                                      producer->name, job.name, path),
+                          "leave the path out of one of them, or take no artifacts with `dependencies: []`",
+                          {producer->artifacts.mark});
+      }
+    }
+  }
+
+  // The job whose artifacts bring that place to this one.
+  const Job* producer_of(const Job& job, const std::string& place) {
+    const auto brings = [&](const std::string& name) -> const Job* {
+      const auto found = jobs_.find(name);
+      if (found == jobs_.end() || &pipeline_.jobs[found->second] == &job) return nullptr;
+      const Job& other = pipeline_.jobs[found->second];
+      const bool there =
+          std::ranges::any_of(other.artifacts.paths, [&](const auto& p) { return place_of(p) == place; });
+      return there ? &other : nullptr;
+    };
+    const Job* found = nullptr;
+    if (job.dependencies) {
+      for (const std::string& name : *job.dependencies) found = found ? found : brings(name);
+    } else if (job.needs) {
+      for (const Need& need : *job.needs) found = found || !need.artifacts ? found : brings(need.job);
+    } else {
+      if (!artifacts_known_) know_artifacts();
+      const auto first = artifacts_.find(place);
+      if (first != artifacts_.end() && stage_of(*first->second) < stage_of(job)) found = first->second;
+    }
+    return found;
+  }
+
+  // By place, of the earliest stage: asked for when the first job has a cache.
+  void know_artifacts() {
+    artifacts_known_ = true;
+    for (const Job& job : pipeline_.jobs) {
+      for (const std::string& path : job.artifacts.paths) {
+        const Job*& known = artifacts_[place_of(path)];
+        if (known == nullptr || stage_of(job) < stage_of(*known)) known = &job;
+      }
+    }
+  }
+
   // --- secrets
 
   void look_at_secrets(const Job& job) {
@@ -343,6 +405,8 @@ class Adviser {
   std::unordered_map<std::string_view, std::uint32_t> stages_;
   std::unordered_map<std::string_view, std::uint32_t> jobs_;
   std::uint32_t first_to_fail_ = UINT32_MAX;
+  std::unordered_map<std::string, const Job*> artifacts_;
+  bool artifacts_known_ = false;
 };
 
 }  // namespace

@@ -67,7 +67,7 @@ ship: {stage: deploy, script: make, when: manual}
             "build  ─┬─ compile\n"
             "        └─ a \"quoted\" name\n"
             "  │\n"
-            "test   ─┬─ unit              ← compile\n"
+            "test   ─┬─ unit             ← compile\n"
             "        └─ style\n"
             "  │\n"
             "deploy ─── ship [manual]\n");
