@@ -29,7 +29,7 @@ struct JobDraft {
   Yaml body;          // after `extends`; its keys and values have the places
   Yaml dependencies;  // values, where present
   Yaml start_in;
-  std::string publish;      // unexpanded
+  std::string publish;  // unexpanded
   std::optional<Parallel> parallel;
   bool has_script = false;  // the keyword is there, whatever its value
   bool spoilt = false;      // a keyword was refused, or `extends` failed: what seems to be missing may not be

@@ -58,7 +58,7 @@ bool read_coverage_format(Reader& reader, const Key& key, Yaml yaml, CoverageRep
 }
 
 constexpr Field<CoverageReport> coverage_report_fields[] = {
-    {"coverage_format", read_coverage_format},
+    {"coverage_format", read_coverage_format, words<coverage_formats>},
     {"path", member<&CoverageReport::path>},
 };
 
