@@ -90,7 +90,7 @@ std::string pipeline_source(std::string_view event);
 // `rules:changes` is true unless it names what to compare with.
 bool has_push_diff(std::string_view event);
 
-// Where the ways of `branch` (here, else at the remote) and of the revision (empty: HEAD) parted. Empty where one of
+// Where the ways of `branch` (at the remote, else here) and of the revision (empty: HEAD) parted. Empty where one of
 // them is not there, or they have nothing in common.
 std::string merge_base(const std::filesystem::path& project_dir, const std::string& branch,
                        std::string_view revision = {});

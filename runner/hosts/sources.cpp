@@ -276,9 +276,9 @@ std::string merge_base(const fs::path& project_dir, const std::string& branch, s
     }
     return commit;
   };
-  git::Object target = peeled("refs/heads/" + branch);
-  if (!target) {
-    target = peeled("refs/remotes/origin/" + branch);
+  git::Object target = peeled("refs/remotes/origin/" + branch);
+  if (!target) {  // not fetched, or no remote
+    target = peeled("refs/heads/" + branch);
   }
   const std::optional<git::Commit> head = git::find_commit(repository, revision);
   git_oid common;
