@@ -7,8 +7,10 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <unordered_map>
 
 #include "pipelines/contradiction.h"
@@ -66,11 +68,17 @@ constexpr const char* secret_name =
 class SecretFinder {
  public:
   SecretFinder() : name_(secret_name) {
-    for (const KnownSecret& known : known_secrets) forms_.push_back(std::make_unique<RE2>(known.pattern));
+    std::string all;
+    for (const KnownSecret& known : known_secrets) {
+      forms_.push_back(std::make_unique<RE2>(known.pattern));
+      all += (all.empty() ? "" : "|") + std::string(known.pattern);
+    }
+    any_form_ = std::make_unique<RE2>(all);
   }
 
   // What the text holds, by its form; empty: nothing that is known.
   std::string_view known_form(const std::string& text) const {
+    if (!RE2::PartialMatch(text, *any_form_)) return {};
     for (std::size_t i = 0; i < forms_.size(); ++i) {
       re2::StringPiece found;
       const bool there = forms_[i]->Match(text, 0, text.size(), RE2::UNANCHORED, &found, 1);
@@ -98,6 +106,7 @@ class SecretFinder {
   }
 
   RE2 name_;
+  std::unique_ptr<RE2> any_form_;  // one pass over what is nearly always innocent
   std::vector<std::unique_ptr<RE2>> forms_;
 };
 
@@ -121,6 +130,7 @@ class Adviser {
       look_at_when(job);
       look_at_needs(job);
       look_at_dependencies(job);
+      look_at_caches(job);
       look_at_secrets(job);
     }
     return findings_.take();
@@ -139,30 +149,41 @@ class Adviser {
   }
 
   // Whether the earlier rule matches wherever the later does.
-  static bool shadows(const Rule& earlier, const Rule& later) {
-    if (unconditional(earlier)) return true;
+  static bool covers(const Rule& earlier, const Rule& later) {
     return !earlier.changes && !earlier.exists && earlier.condition && later.condition &&
            implies(*later.condition, *earlier.condition);
   }
 
   void look_at_rules(const std::vector<Rule>& rules) {
+    // Thousands of jobs share the rules of one template.
+    const auto place = [](const Mark& mark) { return std::tuple(mark.source, mark.line, mark.column); };
+    if (rules.empty() ||
+        !looked_at_.emplace(place(rules.front().mark), place(rules.back().mark), rules.size()).second) {
+      return;
+    }
+    const Rule* always = nullptr;
     for (std::size_t i = 0; i < rules.size(); ++i) {
       const Rule& rule = rules[i];
-      const auto earlier = std::find_if(rules.begin(), rules.begin() + static_cast<std::ptrdiff_t>(i),
-                                        [&](const Rule& other) { return shadows(other, rule); });
-      if (earlier != rules.begin() + static_cast<std::ptrdiff_t>(i)) {
-        // A template's last rule and the job's own: all after it are the same mistake.
-        findings_.warning(rule.mark,
-                          unconditional(*earlier)
-                              ? "this rule is never reached: an earlier one always matches"
-                              : "this rule is never reached: an earlier one matches wherever it does",
-                          "the first rule that matches decides; put the more special ones first", {earlier->mark});
-        if (unconditional(*earlier)) return;
+      if (always != nullptr) {  // all that follow are the same mistake
+        warn_of_unreached(rule, *always, "always matches");
+        return;
+      }
+      // Each with each: nobody writes so many by hand.
+      const auto before = rules.begin() + static_cast<std::ptrdiff_t>(rules.size() <= most_compared ? i : 0);
+      const auto earlier = std::find_if(rules.begin(), before, [&](const Rule& other) { return covers(other, rule); });
+      if (earlier != before) {
+        warn_of_unreached(rule, *earlier, "matches wherever it does");
         continue;
       }
       if (rule.condition) look_at_condition(rule);
       look_at_patterns(rule);
+      if (unconditional(rule)) always = &rule;
     }
+  }
+
+  void warn_of_unreached(const Rule& rule, const Rule& earlier, std::string_view how) {
+    findings_.warning(rule.mark, fmt::format("this rule is never reached: an earlier one {}", how),
+                      "the first rule that matches decides; put the more special ones first", {earlier.mark});
   }
 
   void look_at_condition(const Rule& rule) {
@@ -283,6 +304,67 @@ class Adviser {
     }
   }
 
+  // --- caches
+
+  // `dist`, `dist/`, `./dist/**` and `dist/**/*` are one place.
+  static std::string place_of(std::string_view path) {
+    if (path.starts_with("./")) path.remove_prefix(2);
+    for (const std::string_view end : {"/**/*", "/**", "/*", "/"}) {
+      if (path.ends_with(end)) return std::string(path.substr(0, path.size() - end.size()));
+    }
+    return std::string(path);
+  }
+
+  // A cache is restored before artifacts are: what both bring is the artifact's.
+  void look_at_caches(const Job& job) {
+    for (const Cache& cache : job.caches) {
+      if (cache.policy == "push") continue;  // is not restored
+      for (const std::string& path : cache.paths) {
+        const Job* producer = producer_of(job, place_of(path));
+        if (producer == nullptr) continue;
+        findings_.warning(cache.mark,
+                          fmt::format("the artifacts of \"{}\" are laid over the cache of \"{}\": both have {}",
+                                      producer->name, job.name, path),
+                          "leave the path out of one of them, or take no artifacts with `dependencies: []`",
+                          {producer->artifacts.mark});
+      }
+    }
+  }
+
+  // The job whose artifacts bring that place to this one.
+  const Job* producer_of(const Job& job, const std::string& place) {
+    const auto brings = [&](const std::string& name) -> const Job* {
+      const auto found = jobs_.find(name);
+      if (found == jobs_.end() || &pipeline_.jobs[found->second] == &job) return nullptr;
+      const Job& other = pipeline_.jobs[found->second];
+      const bool there =
+          std::ranges::any_of(other.artifacts.paths, [&](const auto& p) { return place_of(p) == place; });
+      return there ? &other : nullptr;
+    };
+    const Job* found = nullptr;
+    if (job.dependencies) {
+      for (const std::string& name : *job.dependencies) found = found ? found : brings(name);
+    } else if (job.needs) {
+      for (const Need& need : *job.needs) found = found || !need.artifacts ? found : brings(need.job);
+    } else {
+      if (!artifacts_known_) know_artifacts();
+      const auto first = artifacts_.find(place);
+      if (first != artifacts_.end() && stage_of(*first->second) < stage_of(job)) found = first->second;
+    }
+    return found;
+  }
+
+  // By place, of the earliest stage: asked for when the first job has a cache.
+  void know_artifacts() {
+    artifacts_known_ = true;
+    for (const Job& job : pipeline_.jobs) {
+      for (const std::string& path : job.artifacts.paths) {
+        const Job*& known = artifacts_[place_of(path)];
+        if (known == nullptr || stage_of(job) < stage_of(*known)) known = &job;
+      }
+    }
+  }
+
   // --- secrets
 
   void look_at_secrets(const Job& job) {
@@ -313,12 +395,18 @@ class Adviser {
     }
   }
 
+  static constexpr std::size_t most_compared = 100;
+  using Place = std::tuple<std::uint32_t, std::uint32_t, std::uint32_t>;
+
   const Pipeline& pipeline_;
   Findings findings_;
+  std::set<std::tuple<Place, Place, std::size_t>> looked_at_;  // lists of rules, by their ends
   SecretFinder secrets_;
   std::unordered_map<std::string_view, std::uint32_t> stages_;
   std::unordered_map<std::string_view, std::uint32_t> jobs_;
   std::uint32_t first_to_fail_ = UINT32_MAX;
+  std::unordered_map<std::string, const Job*> artifacts_;
+  bool artifacts_known_ = false;
 };
 
 }  // namespace

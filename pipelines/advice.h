@@ -13,6 +13,7 @@ namespace pipelines {
 //  - patterns in `changes` and `exists` that match nothing, or less than they seem to;
 //  - `when: on_failure` where nothing before can fail, a `when` that every rule replaces;
 //  - `needs` on a manual job that nobody is made to start, artifacts taken from jobs that leave none;
+//  - artifacts that are laid over a cache of the same place;
 //  - secrets in plain text.
 // `pipeline` is one that parse() found no error in.
 std::vector<Diagnostic> advise(const Pipeline& pipeline);

@@ -15,9 +15,15 @@ constexpr std::string_view beside_note = "remove it for now";
 // --- a job's keywords ------------------------------------------------------------------------------------------------
 
 template <auto Member>
-bool of_job(Reader& reader, const Key& key, Yaml yaml, JobDraft& draft) {
-  return read(reader, key, yaml, draft.job->*Member);
-}
+struct OfJob {
+  static constexpr Shape shape = shape_for<typename MemberClass<decltype(Member)>::value>;
+  static bool read_member(Reader& reader, const Key& key, Yaml yaml, JobDraft& draft) {
+    return read(reader, key, yaml, draft.job->*Member);
+  }
+  constexpr explicit operator Field<JobDraft>::Reads() const { return &read_member; }
+};
+template <auto Member>
+constexpr OfJob<Member> of_job{};
 
 template <auto Member>
 bool commands(Reader& reader, const Key& key, Yaml yaml, JobDraft& draft) {
@@ -155,7 +161,12 @@ bool inherit_variables(Reader& reader, const Key& key, Yaml yaml, JobDraft& draf
   return true;
 }
 
-constexpr Field<JobDraft> inherit_fields[] = {{"default", inherit_defaults}, {"variables", inherit_variables}};
+constexpr Shape flag_or_names{[] {
+  return any_shape_of({R"({"type":"boolean"})", list_shape(R"({"type":"string"})")});
+}};
+
+constexpr Field<JobDraft> inherit_fields[] = {{"default", inherit_defaults, flag_or_names},
+                                              {"variables", inherit_variables, flag_or_names}};
 
 bool read_inherit(Reader& reader, const Key& key, Yaml yaml, JobDraft& draft) {
   return reader.fields(key, yaml, inherit_fields, draft);
@@ -168,38 +179,38 @@ constexpr bool in_default = true;
 
 // The commonest first: the table is searched from the top.
 constexpr JobKeyword job_table[] = {
-    {{"script", read_script}},
-    {{"stage", read_stage}},
-    {{"extends", already_done}},
+    {{"script", read_script, Shape{shapes::commands}}},
+    {{"stage", read_stage, shape_for<std::string>}},
+    {{"extends", already_done, Shape{shapes::string_or_list}}},
     {{"needs", of_job<&Job::needs>}},
     {{"rules", of_job<&Job::rules>}},
     {{"variables", of_job<&Job::variables>}},
     {{"image", of_job<&Job::image>}, in_default},
     {{"artifacts", of_job<&Job::artifacts>}, in_default},
     {{"cache", of_job<&Job::caches>}, in_default},
-    {{"before_script", commands<&Script::before>}, in_default},
-    {{"after_script", commands<&Script::after>}, in_default},
+    {{"before_script", commands<&Script::before>, Shape{shapes::commands}}, in_default},
+    {{"after_script", commands<&Script::after>, Shape{shapes::commands}}, in_default},
     {{"services", of_job<&Job::services>}, in_default},
-    {{"when", read_when}},
+    {{"when", read_when, words<job_when>}},
     {{"allow_failure", of_job<&Job::allow_failure>}},
-    {{"tags", read_tags}, in_default},
+    {{"tags", read_tags, shape_for<std::vector<std::string>>}, in_default},
     {{"retry", of_job<&Job::retry>}, in_default},
-    {{"timeout", read_timeout}, in_default},
+    {{"timeout", read_timeout, shape_for<std::chrono::seconds>}, in_default},
     {{"interruptible", of_job<&Job::interruptible>}, in_default},
-    {{"dependencies", read_dependencies}},
+    {{"dependencies", read_dependencies, shape_for<std::vector<std::string>>}},
     {{"environment", of_job<&Job::environment>}},
     {{"resource_group", of_job<&Job::resource_group>}},
     {{"release", of_job<&Job::release>}},
     {{"pages", of_job<&Job::pages>}},
-    {{"publish", read_publish}},
-    {{"start_in", read_start_in_field}},
-    {{"coverage",
-      [](Reader& r, const Key& k, Yaml y, JobDraft& d) { return read_coverage(r, k, y, d.job->coverage); }}},
-    {{"inherit", read_inherit}},
+    {{"publish", read_publish, shape_for<std::string>}},
+    {{"start_in", read_start_in_field, shape_for<std::chrono::seconds>}},
+    {{"coverage", [](Reader& r, const Key& k, Yaml y, JobDraft& d) { return read_coverage(r, k, y, d.job->coverage); },
+      Shape{[] { return std::string(R"({"type":"string","pattern":"^/.*/[ims]*$"})"); }}}},
+    {{"inherit", read_inherit, Shape{[] { return mapping_shape(inherit_fields); }}}},
     {{"trigger", of_job<&Job::trigger>}},
     {{"only", of_job<&Job::only>}},
     {{"except", of_job<&Job::except>}},
-    {{"parallel", read_parallel}},
+    {{"parallel", read_parallel, shape_for<Parallel>}},
     {{"manual_confirmation", of_job<&Job::manual_confirmation>}},
     // GitLab's, not carried out yet.
     {{"run", nullptr, Support::refused, "use `script`"}},
@@ -338,18 +349,22 @@ bool read_misplaced_spec(Reader& reader, const Key& key, Yaml yaml, PipelineDraf
 }
 
 constexpr Field<PipelineDraft> global_table[] = {
-    {"stages", read_stages},
-    {"variables", [](Reader& r, const Key& k, Yaml y,
-                     PipelineDraft& d) { return read_global_variables(r, k, y, d.pipeline->variables); }},
-    {"default", read_default},
-    {"workflow", [](Reader& r, const Key& k, Yaml y, PipelineDraft& d) { return read(r, k, y, d.pipeline->workflow); }},
+    {"stages", read_stages, Shape{shapes::names}},
+    {"variables",
+     [](Reader& r, const Key& k, Yaml y, PipelineDraft& d) {
+       return read_global_variables(r, k, y, d.pipeline->variables);
+     },
+     Shape{global_variables_shape}},
+    {"default", read_default, Shape{[] { return std::string(R"({"$ref":"#/definitions/default"})"); }}},
+    {"workflow", [](Reader& r, const Key& k, Yaml y, PipelineDraft& d) { return read(r, k, y, d.pipeline->workflow); },
+     shape_for<Workflow>},
     {"image", read_deprecated},
     {"services", read_deprecated},
     {"cache", read_deprecated},
     {"before_script", read_deprecated},
     {"after_script", read_deprecated},
-    {"include", composed_before},
-    {"spec", read_misplaced_spec},
+    {"include", composed_before, Shape{shapes::includes}},
+    {"spec", read_misplaced_spec, Shape{[] { return std::string(R"({"not":{}})"); }}},
 };
 
 }  // namespace

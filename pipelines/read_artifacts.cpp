@@ -58,7 +58,7 @@ bool read_coverage_format(Reader& reader, const Key& key, Yaml yaml, CoverageRep
 }
 
 constexpr Field<CoverageReport> coverage_report_fields[] = {
-    {"coverage_format", read_coverage_format},
+    {"coverage_format", read_coverage_format, words<coverage_formats>},
     {"path", member<&CoverageReport::path>},
 };
 
@@ -132,17 +132,27 @@ bool read_expose_as(Reader& reader, const Key& key, Yaml yaml, Artifacts&) {
   return text.size() <= longest || reader.wrong(key, yaml, fmt::format("can have at most {} characters", longest));
 }
 
+std::string reports_shape() {
+  std::string properties;
+  for (const std::string_view kind : report_kinds) {
+    const Shape shape = kind == "coverage_report" ? Shape{[] { return mapping_shape(coverage_report_fields); }}
+                                                  : Shape{shapes::string_or_list};
+    properties += (properties.empty() ? "" : ",") + property_shape(kind, Support::done, {}, shape);
+  }
+  return R"({"type":"object","properties":{)" + properties + R"(},"additionalProperties":false})";
+}
+
 constexpr Field<Artifacts> artifacts_fields[] = {
     {"paths", member<&Artifacts::paths>},
     {"exclude", member<&Artifacts::exclude>},
-    {"expire_in", read_expire_in},
-    {"when", read_when},
+    {"expire_in", read_expire_in, shape_for<std::chrono::seconds>},
+    {"when", read_when, words<when_words>},
     {"name", member<&Artifacts::name>},
     {"untracked", member<&Artifacts::untracked>},
-    {"reports", read_reports},
-    {"expose_as", read_expose_as},
+    {"reports", read_reports, Shape{reports_shape}},
+    {"expose_as", read_expose_as, shape_for<std::string>},
     {"public", checked<bool>},
-    {"access", read_access},
+    {"access", read_access, words<access_words>},
 };
 
 // What `expose_as` and the two ways to say who may see artifacts ask of each other.
@@ -163,6 +173,8 @@ bool check_together(Reader& reader, const Key& key, Yaml yaml, const Artifacts& 
 }
 
 }  // namespace
+
+std::string shape_of(const Artifacts*) { return mapping_shape(artifacts_fields); }
 
 bool read(Reader& reader, const Key& key, Yaml yaml, Artifacts& out) {
   out.mark = yaml.mark();

@@ -69,10 +69,14 @@ bool read_key_files(Reader& reader, const Key& key, Yaml yaml, CacheKey& out) {
   return true;
 }
 
+std::string key_files_shape() {
+  return list_shape(R"({"type":"string"})", fmt::format(R"(,"minItems":1,"maxItems":{})", most_key_files));
+}
+
 constexpr Field<CacheKey> key_fields[] = {
-    {"files", read_key_files<&CacheKey::files>},
-    {"files_commits", read_key_files<&CacheKey::files_commits>},
-    {"prefix", read_key_prefix},
+    {"files", read_key_files<&CacheKey::files>, Shape{key_files_shape}},
+    {"files_commits", read_key_files<&CacheKey::files_commits>, Shape{key_files_shape}},
+    {"prefix", read_key_prefix, shape_for<std::string>},
 };
 
 bool read_key(Reader& reader, const Key& key, Yaml yaml, Cache& out) {
@@ -118,14 +122,21 @@ bool read_fallback_keys(Reader& reader, const Key& key, Yaml yaml, Cache& out) {
          reader.wrong(key, yaml, fmt::format("can be at most {}", most_fallback_keys));
 }
 
+constexpr Shape key_shape{[] { return any_shape_of({R"({"type":"string"})", mapping_shape(key_fields)}); }};
+constexpr Shape fallback_shape{
+    [] { return list_shape(R"({"type":"string"})", fmt::format(R"(,"maxItems":{})", most_fallback_keys)); }};
+constexpr Shape policy_shape{[] {
+  return any_shape_of({enumeration_shape({"pull-push", "pull", "push"}), R"({"type":"string","pattern":"^\\$"})"});
+}};
+
 constexpr Field<Cache> cache_fields[] = {
-    {"key", read_key},
+    {"key", read_key, key_shape},
     {"paths", member<&Cache::paths>},
     {"untracked", member<&Cache::untracked>},
     {"unprotect", member<&Cache::unprotect>},
-    {"when", read_cache_when},
-    {"policy", read_policy},
-    {"fallback_keys", read_fallback_keys},
+    {"when", read_cache_when, words<when_words>},
+    {"policy", read_policy, policy_shape},
+    {"fallback_keys", read_fallback_keys, fallback_shape},
 };
 
 bool read_one(Reader& reader, const Key& key, Yaml yaml, Cache& out) {
@@ -134,6 +145,11 @@ bool read_one(Reader& reader, const Key& key, Yaml yaml, Cache& out) {
 }
 
 }  // namespace
+
+std::string shape_of(const std::vector<Cache>*) {
+  return any_shape_of({mapping_shape(cache_fields),
+                       list_shape(mapping_shape(cache_fields), fmt::format(R"(,"maxItems":{})", most_caches))});
+}
 
 bool read(Reader& reader, const Key& key, Yaml yaml, std::vector<Cache>& out) {
   std::vector<Cache> caches;

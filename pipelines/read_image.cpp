@@ -26,6 +26,11 @@ bool read_pull_policy(Reader& reader, const Key& key, Yaml yaml, Image& out) {
   return good;
 }
 
+constexpr Shape pull_policy_shape{[] {
+  const std::string one = words<pull_policies>.json();
+  return any_shape_of({one, list_shape(one, R"(,"minItems":1)")});
+}};
+
 constexpr Field<Image> docker_fields[] = {
     {"platform", member<&Image::platform>},
     {"user", member<&Image::user>},
@@ -35,22 +40,30 @@ bool read_docker(Reader& reader, const Key& key, Yaml yaml, Image& out) {
   return reader.fields(key, yaml, docker_fields, out);
 }
 
+constexpr Shape docker_shape{[] { return mapping_shape(docker_fields); }};
+
 constexpr std::string_view kubernetes_note = "there is no Kubernetes here";
 constexpr std::string_view ports_note = "ports are for GitLab's web terminals";
 
 constexpr Field<Image> image_fields[] = {
     {"name", member<&Image::name>},
     {"entrypoint", member<&Image::entrypoint>},
-    {"pull_policy", read_pull_policy},
-    {"docker", read_docker},
+    {"pull_policy", read_pull_policy, pull_policy_shape},
+    {"docker", read_docker, docker_shape},
     {"kubernetes", nullptr, Support::left_out, kubernetes_note},
     {"ports", nullptr, Support::left_out, ports_note},
 };
 
 template <auto Member>
-bool of_image(Reader& reader, const Key& key, Yaml yaml, Service& out) {
-  return read(reader, key, yaml, out.image.*Member);
-}
+struct OfImage {
+  static constexpr Shape shape = shape_for<typename MemberClass<decltype(Member)>::value>;
+  static bool read_member(Reader& reader, const Key& key, Yaml yaml, Service& out) {
+    return read(reader, key, yaml, out.image.*Member);
+  }
+  constexpr explicit operator Field<Service>::Reads() const { return &read_member; }
+};
+template <auto Member>
+constexpr OfImage<Member> of_image{};
 
 // gitlab-runner takes several names in one string, separated by commas or spaces.
 bool read_alias(Reader& reader, const Key& key, Yaml yaml, Service& out) {
@@ -70,12 +83,13 @@ bool read_alias(Reader& reader, const Key& key, Yaml yaml, Service& out) {
 
 constexpr Field<Service> service_fields[] = {
     {"name", of_image<&Image::name>},
-    {"alias", read_alias},
+    {"alias", read_alias, shape_for<std::string>},
     {"entrypoint", of_image<&Image::entrypoint>},
     {"command", member<&Service::command>},
     {"variables", member<&Service::variables>},
-    {"pull_policy", [](Reader& r, const Key& k, Yaml y, Service& s) { return read_pull_policy(r, k, y, s.image); }},
-    {"docker", [](Reader& r, const Key& k, Yaml y, Service& s) { return read_docker(r, k, y, s.image); }},
+    {"pull_policy", [](Reader& r, const Key& k, Yaml y, Service& s) { return read_pull_policy(r, k, y, s.image); },
+     pull_policy_shape},
+    {"docker", [](Reader& r, const Key& k, Yaml y, Service& s) { return read_docker(r, k, y, s.image); }, docker_shape},
     {"kubernetes", nullptr, Support::left_out, kubernetes_note},
     {"ports", nullptr, Support::left_out, ports_note},
 };
@@ -102,6 +116,13 @@ bool read_service(Reader& reader, const Key& key, Yaml yaml, Service& out) {
 }
 
 }  // namespace
+
+std::string shape_of(const Image*) {
+  return any_shape_of({R"({"type":"string","minLength":1})", mapping_shape(image_fields, "\"name\"")});
+}
+std::string shape_of(const std::vector<Service>*) {
+  return list_shape(any_shape_of({R"({"type":"string","minLength":1})", mapping_shape(service_fields, "\"name\"")}));
+}
 
 bool read(Reader& reader, const Key& key, Yaml yaml, Image& out) {
   out.mark = yaml.mark();

@@ -84,17 +84,24 @@ bool read_retry_codes(Reader& reader, const Key& key, Yaml yaml, Retry& out) {
   return read_exit_codes(reader, key, yaml, out.exit_codes);
 }
 
+std::string retry_max_shape() { return R"({"type":"integer","minimum":0,"maximum":2})"; }
+
+std::string retry_when_shape() {
+  const std::string word = enumeration_shape({std::begin(retry_words), std::end(retry_words)});
+  return any_shape_of({word, list_shape(word)});
+}
+
 constexpr Field<Retry> retry_fields[] = {
-    {"max", read_retry_max},
-    {"when", read_retry_when},
-    {"exit_codes", read_retry_codes},
+    {"max", read_retry_max, Shape{retry_max_shape}},
+    {"when", read_retry_when, Shape{retry_when_shape}},
+    {"exit_codes", read_retry_codes, Shape{shapes::exit_codes}},
 };
 
 bool read_allowed_codes(Reader& reader, const Key& key, Yaml yaml, AllowFailure& out) {
   return read_exit_codes(reader, key, yaml, out.exit_codes);
 }
 
-constexpr Field<AllowFailure> allow_failure_fields[] = {{"exit_codes", read_allowed_codes}};
+constexpr Field<AllowFailure> allow_failure_fields[] = {{"exit_codes", read_allowed_codes, Shape{shapes::exit_codes}}};
 
 constexpr Word<std::string_view> environment_actions[] = {
     {"start", "start"}, {"prepare", "prepare"}, {"stop", "stop"}, {"verify", "verify"}, {"access", "access"}};
@@ -119,13 +126,21 @@ constexpr Field<Environment> environment_fields[] = {
     {"name", member<&Environment::name>},
     {"url", member<&Environment::url>},
     {"on_stop", member<&Environment::on_stop>},
-    {"action", one_of<&Environment::action, environment_actions>},
-    {"deployment_tier", one_of<&Environment::tier, environment_tiers>},
+    {"action", one_of<&Environment::action, environment_actions>, words<environment_actions>},
+    {"deployment_tier", one_of<&Environment::tier, environment_tiers>, words<environment_tiers>},
     {"auto_stop_in", checked<std::string>},
     {"kubernetes", nullptr, Support::left_out, "there is no Kubernetes here"},
 };
 
 }  // namespace
+
+std::string shape_of(const Retry*) { return any_shape_of({retry_max_shape(), mapping_shape(retry_fields)}); }
+std::string shape_of(const AllowFailure*) {
+  return any_shape_of({R"({"type":"boolean"})", mapping_shape(allow_failure_fields)});
+}
+std::string shape_of(const Environment*) {
+  return any_shape_of({R"({"type":"string"})", mapping_shape(environment_fields, "\"name\"")});
+}
 
 bool read(Reader& reader, const Key& key, Yaml yaml, Retry& out) {
   return yaml.is_mapping() ? reader.fields(key, yaml, retry_fields, out) : read_retry_max(reader, key, yaml, out);

@@ -67,9 +67,14 @@ bool read_matrix_field(Reader& reader, const Key& key, Yaml yaml, Parallel& out)
   return read_matrix(reader, key, yaml, out.matrix);
 }
 
-constexpr Field<Parallel> parallel_fields[] = {{"matrix", read_matrix_field}};
+constexpr Field<Parallel> parallel_fields[] = {{"matrix", read_matrix_field, Shape{shapes::matrix}}};
 
 }  // namespace
+
+std::string shape_of(const Parallel*) {
+  const std::string count = fmt::format(R"({{"type":"integer","minimum":1,"maximum":{}}})", most_instances);
+  return any_shape_of({count, mapping_shape(parallel_fields, "\"matrix\"")});
+}
 
 bool read_matrix(Reader& reader, const Key& key, Yaml yaml, std::vector<Variables>& out) {
   constexpr std::string_view example = "for example `matrix: [{ OS: [linux, macos] }]`";

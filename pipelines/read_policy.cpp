@@ -83,13 +83,17 @@ bool read_kubernetes(Reader& reader, const Key& key, Yaml yaml, Policy& out) {
 }
 
 constexpr Field<Policy> policy_fields[] = {
-    {"refs", read_refs},
-    {"variables", read_conditions},
+    {"refs", read_refs, shape_for<std::vector<std::string>>},
+    {"variables", read_conditions, shape_for<std::vector<std::string>>},
     {"changes", member<&Policy::changes>},
-    {"kubernetes", read_kubernetes},
+    {"kubernetes", read_kubernetes, words<kubernetes_words>},
 };
 
 }  // namespace
+
+std::string shape_of(const Policy*) {
+  return any_shape_of({list_shape(R"({"type":"string"})"), mapping_shape(policy_fields)});
+}
 
 bool read(Reader& reader, const Key& key, Yaml yaml, Policy& out) {
   if (yaml.is_sequence()) {

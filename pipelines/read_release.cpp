@@ -11,11 +11,12 @@
 namespace pipelines {
 namespace {
 
+constexpr Word<std::string_view> link_types[] = {
+    {"other", "other"}, {"runbook", "runbook"}, {"image", "image"}, {"package", "package"}};
+
 bool read_link_type(Reader& reader, const Key& key, Yaml yaml, Release::Link& out) {
-  constexpr Word<std::string_view> words[] = {
-      {"other", "other"}, {"runbook", "runbook"}, {"image", "image"}, {"package", "package"}};
   std::string_view word;
-  if (!reader.word(key, yaml, words, word)) {
+  if (!reader.word(key, yaml, link_types, word)) {
     return false;
   }
   out.type = word;
@@ -26,7 +27,7 @@ constexpr Field<Release::Link> link_fields[] = {
     {"name", member<&Release::Link::name>},
     {"url", member<&Release::Link::url>},
     {"filepath", member<&Release::Link::filepath>},
-    {"link_type", read_link_type},
+    {"link_type", read_link_type, words<link_types>},
 };
 
 bool needs(Reader& reader, const Key& key, Yaml yaml, std::string_view name, const std::string& value) {
@@ -47,7 +48,9 @@ bool read_links(Reader& reader, const Key& key, Yaml yaml, Release& out) {
   return good;
 }
 
-constexpr Field<Release> assets_fields[] = {{"links", read_links}};
+constexpr Shape links_shape{
+    [] { return list_shape(mapping_shape(link_fields, R"("name","url")"), R"(,"minItems":1)"); }};
+constexpr Field<Release> assets_fields[] = {{"links", read_links, links_shape}};
 
 bool read_assets(Reader& reader, const Key& key, Yaml yaml, Release& out) {
   return reader.fields(key, yaml, assets_fields, out) &&
@@ -84,9 +87,9 @@ constexpr Field<Release> release_fields[] = {
     {"name", member<&Release::name>},
     {"ref", member<&Release::ref>},
     {"tag_message", member<&Release::tag_message>},
-    {"milestones", read_milestones},
-    {"released_at", read_released_at},
-    {"assets", read_assets},
+    {"milestones", read_milestones, Shape{shapes::string_or_list}},
+    {"released_at", read_released_at, shape_for<std::string>},
+    {"assets", read_assets, Shape{[] { return mapping_shape(assets_fields, "\"links\""); }}},
 };
 
 bool read_pages_expiry(Reader& reader, const Key& key, Yaml yaml, Pages& out) {
@@ -100,10 +103,13 @@ bool read_pages_expiry(Reader& reader, const Key& key, Yaml yaml, Pages& out) {
 constexpr Field<Pages> pages_fields[] = {
     {"publish", member<&Pages::publish>},
     {"path_prefix", member<&Pages::path_prefix>},
-    {"expire_in", read_pages_expiry},
+    {"expire_in", read_pages_expiry, shape_for<std::chrono::seconds>},
 };
 
 }  // namespace
+
+std::string shape_of(const Release*) { return mapping_shape(release_fields, R"("tag_name","description")"); }
+std::string shape_of(const Pages*) { return any_shape_of({R"({"type":"boolean"})", mapping_shape(pages_fields)}); }
 
 bool read(Reader& reader, const Key& key, Yaml yaml, Release& out) {
   return reader.fields(key, yaml, release_fields, out) && needs(reader, key, yaml, "tag_name", out.tag_name) &&

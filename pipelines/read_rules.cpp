@@ -114,40 +114,50 @@ bool chosen(Reader& reader, const Key& key, Yaml yaml, AutoCancel& out) {
 }
 
 constexpr Field<AutoCancel> auto_cancel_fields[] = {
-    {"on_new_commit", chosen<&AutoCancel::on_new_commit, new_commit_words>},
-    {"on_job_failure", chosen<&AutoCancel::on_job_failure, job_failure_words>},
+    {"on_new_commit", chosen<&AutoCancel::on_new_commit, new_commit_words>, words<new_commit_words>},
+    {"on_job_failure", chosen<&AutoCancel::on_job_failure, job_failure_words>, words<job_failure_words>},
 };
+constexpr Shape auto_cancel_shape{[] { return mapping_shape(auto_cancel_fields); }};
 
 bool read_auto_cancel(Reader& reader, const Key& key, Yaml yaml, Rule& out) {
   return reader.fields(key, yaml, auto_cancel_fields, out.auto_cancel.emplace());
 }
+std::string patterns_shape(std::span<const Field<Patterns>> table) {
+  const std::string list = list_shape(R"({"type":"string"})", fmt::format(R"(,"maxItems":{})", most_patterns));
+  return any_shape_of({list, mapping_shape(table, "\"paths\"")});
+}
+constexpr Shape changes_shape{[] { return patterns_shape(changes_fields); }};
+constexpr Shape exists_shape{[] { return patterns_shape(exists_fields); }};
 
 constexpr Field<Rule> rule_fields[] = {
-    {"if", read_if},
-    {"changes", read_changes},
-    {"exists", read_exists},
-    {"when", [](Reader& r, const Key& k, Yaml y, Rule& o) { return read_when(r, k, y, rule_when, o); }},
+    {"if", read_if, shape_for<std::string>},
+    {"changes", read_changes, changes_shape},
+    {"exists", read_exists, exists_shape},
+    {"when", [](Reader& r, const Key& k, Yaml y, Rule& o) { return read_when(r, k, y, rule_when, o); },
+     words<rule_when>},
     {"allow_failure", member<&Rule::allow_failure>},
     {"variables", member<&Rule::variables>},
     {"needs", member<&Rule::needs>},
-    {"start_in", read_delay},
+    {"start_in", read_delay, shape_for<std::chrono::seconds>},
     {"interruptible", member<&Rule::interruptible>},
 };
 
 constexpr Field<Rule> workflow_rule_fields[] = {
-    {"if", read_if},
-    {"changes", read_changes},
-    {"exists", read_exists},
-    {"when", [](Reader& r, const Key& k, Yaml y, Rule& o) { return read_when(r, k, y, workflow_when, o); }},
+    {"if", read_if, shape_for<std::string>},
+    {"changes", read_changes, changes_shape},
+    {"exists", read_exists, exists_shape},
+    {"when", [](Reader& r, const Key& k, Yaml y, Rule& o) { return read_when(r, k, y, workflow_when, o); },
+     words<workflow_when>},
     {"variables", member<&Rule::variables>},
-    {"auto_cancel", read_auto_cancel},
+    {"auto_cancel", read_auto_cancel, auto_cancel_shape},
 };
 
 constexpr Field<Rule> include_rule_fields[] = {
-    {"if", read_if},
-    {"changes", read_changes},
-    {"exists", read_exists},
-    {"when", [](Reader& r, const Key& k, Yaml y, Rule& o) { return read_when(r, k, y, workflow_when, o); }},
+    {"if", read_if, shape_for<std::string>},
+    {"changes", read_changes, changes_shape},
+    {"exists", read_exists, exists_shape},
+    {"when", [](Reader& r, const Key& k, Yaml y, Rule& o) { return read_when(r, k, y, workflow_when, o); },
+     words<workflow_when>},
 };
 
 bool read_list(Reader& reader, const Key& key, Yaml list, std::span<const Field<Rule>> table, int depth,
@@ -193,9 +203,10 @@ bool read_workflow_rules(Reader& reader, const Key& key, Yaml yaml, Workflow& ou
 
 constexpr Field<Workflow> workflow_fields[] = {
     {"name", member<&Workflow::name>},
-    {"rules", read_workflow_rules},
+    {"rules", read_workflow_rules, Shape{[] { return std::string(R"({"$ref":"#/definitions/workflow_rules"})"); }}},
     {"auto_cancel",
-     [](Reader& r, const Key& k, Yaml y, Workflow& o) { return r.fields(k, y, auto_cancel_fields, o.auto_cancel); }},
+     [](Reader& r, const Key& k, Yaml y, Workflow& o) { return r.fields(k, y, auto_cancel_fields, o.auto_cancel); },
+     auto_cancel_shape},
 };
 
 struct NeedDraft {
@@ -205,21 +216,28 @@ struct NeedDraft {
 };
 
 template <auto Member>
-bool of_need(Reader& reader, const Key& key, Yaml yaml, NeedDraft& draft) {
-  return read(reader, key, yaml, draft.need.*Member);
-}
+struct OfNeed {
+  static constexpr Shape shape = shape_for<typename MemberClass<decltype(Member)>::value>;
+  static bool read_member(Reader& reader, const Key& key, Yaml yaml, NeedDraft& draft) {
+    return read(reader, key, yaml, draft.need.*Member);
+  }
+  constexpr explicit operator Field<NeedDraft>::Reads() const { return &read_member; }
+};
+template <auto Member>
+constexpr OfNeed<Member> of_need{};
 
 bool read_need_matrix(Reader& reader, const Key& key, Yaml yaml, NeedDraft& draft) {
   return read_matrix(reader, key, yaml, draft.instances);
 }
 
-constexpr Field<NeedDraft> need_parallel_fields[] = {{"matrix", read_need_matrix}};
+constexpr Field<NeedDraft> need_parallel_fields[] = {{"matrix", read_need_matrix, Shape{shapes::matrix}}};
 
 constexpr Field<NeedDraft> need_fields[] = {
     {"job", of_need<&Need::job>},
     {"artifacts", of_need<&Need::artifacts>},
     {"optional", of_need<&Need::optional>},
-    {"parallel", [](Reader& r, const Key& k, Yaml y, NeedDraft& d) { return r.fields(k, y, need_parallel_fields, d); }},
+    {"parallel", [](Reader& r, const Key& k, Yaml y, NeedDraft& d) { return r.fields(k, y, need_parallel_fields, d); },
+     Shape{[] { return mapping_shape(need_parallel_fields); }}},
     {"pipeline", member<&NeedDraft::pipeline>},
     {"project", member<&NeedDraft::project>},
     {"ref", member<&NeedDraft::ref>},
@@ -283,6 +301,20 @@ bool read_need(Reader& reader, const Key& key, Yaml yaml, std::vector<Need>& out
 }
 
 }  // namespace
+
+std::string shape_of(const std::vector<Need>*) {
+  const std::string need = any_shape_of({R"({"type":"string"})", mapping_shape(need_fields)});
+  return any_shape_of({mapping_shape(need_fields), list_shape(need, R"(,"maxItems":50)")});
+}
+std::string shape_of(const std::vector<Rule>*) { return R"({"$ref":"#/definitions/rules"})"; }
+std::string shape_of(const Workflow*) { return mapping_shape(workflow_fields); }
+
+std::string rules_definition() {
+  return list_shape(any_shape_of({mapping_shape(rule_fields), R"({"$ref":"#/definitions/rules"})"}));
+}
+std::string workflow_rules_definition() {
+  return list_shape(any_shape_of({mapping_shape(workflow_rule_fields), R"({"$ref":"#/definitions/workflow_rules"})"}));
+}
 
 bool read(Reader& reader, const Key& key, Yaml yaml, std::vector<Need>& out) {
   out.clear();

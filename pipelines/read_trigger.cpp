@@ -93,15 +93,19 @@ bool read_inputs(Reader& reader, const Key& key, Yaml yaml, Downstream&) {
 }
 
 constexpr Field<Downstream> trigger_fields[] = {
-    {"include", read_include},
+    {"include", read_include, Shape{shapes::includes}},
     {"project", member<&Downstream::project>},
     {"branch", member<&Downstream::branch>},
-    {"strategy", read_strategy},
-    {"forward", read_forward},
-    {"inputs", read_inputs},
+    {"strategy", read_strategy, words<strategies>},
+    {"forward", read_forward, Shape{[] { return mapping_shape(forward_fields); }}},
+    {"inputs", read_inputs, Shape{[] { return std::string(R"({"type":"object"})"); }}},
 };
 
 }  // namespace
+
+std::string shape_of(const Downstream*) {
+  return any_shape_of({R"({"type":"string"})", mapping_shape(trigger_fields)});
+}
 
 bool read(Reader& reader, const Key& key, Yaml yaml, Downstream& out) {
   out.mark = yaml.mark();

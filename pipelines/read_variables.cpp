@@ -35,15 +35,17 @@ bool read_value_field(Reader& reader, const Key& key, Yaml yaml, Variable& out) 
   return read_value(reader, key, yaml, out.value);
 }
 
+constexpr Shape value_shape{[] { return std::string(R"({"type":["string","number","boolean","null"]})"); }};
+
 constexpr Field<Variable> job_fields[] = {
-    {"value", read_value_field}, {"expand", member<&Variable::expand>}, {"masked", member<&Variable::masked>},  // ours
+    {"value", read_value_field, value_shape},
+    {"expand", member<&Variable::expand>},
+    {"masked", member<&Variable::masked>},  // ours
 };
 
 constexpr Field<Variable> global_fields[] = {
-    {"value", read_value_field},
-    {"description", member<&Variable::description>},
-    {"options", member<&Variable::options>},
-    {"expand", member<&Variable::expand>},
+    {"value", read_value_field, value_shape}, {"description", member<&Variable::description>},
+    {"options", member<&Variable::options>},  {"expand", member<&Variable::expand>},
     {"masked", member<&Variable::masked>},
 };
 
@@ -80,6 +82,17 @@ bool read_all(Reader& reader, const Key& key, Yaml yaml, std::span<const Field<V
 }
 
 }  // namespace
+
+namespace {
+
+std::string variables_shape(std::span<const Field<Variable>> table) {
+  return R"({"type":"object","additionalProperties":)" + any_shape_of({value_shape.json(), mapping_shape(table)}) + "}";
+}
+
+}  // namespace
+
+std::string shape_of(const Variables*) { return variables_shape(job_fields); }
+std::string global_variables_shape() { return variables_shape(global_fields); }
 
 bool read(Reader& reader, const Key& key, Yaml yaml, Variables& out) {
   return read_all(reader, key, yaml, job_fields, out);

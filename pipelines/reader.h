@@ -1,8 +1,8 @@
 // From the tree to values: the machinery of the keyword tables.
 //
 // A keyword is one row of a table: its name, the function that reads it, and whether it is carried out. The same rows
-// name the keywords in "did you mean". Tables stand in read_*.cpp, those of jobs and of the file in keywords.cpp.
-// A reader that meets a wrong type says so once and leaves the value as it was.
+// name the keywords in "did you mean" and make the JSON schema (schema.h). Tables stand in read_*.cpp, those of jobs
+// and of the file in keywords.cpp. A reader that meets a wrong type says so once and leaves the value as it was.
 #pragma once
 
 #include <chrono>
@@ -18,6 +18,7 @@
 #include "pipelines/expression.h"
 #include "pipelines/findings.h"
 #include "pipelines/pipeline.h"
+#include "pipelines/shape.h"
 #include "pipelines/yaml_tree.h"
 
 namespace pipelines {
@@ -30,21 +31,30 @@ struct Key {
   std::string quoted() const { return '`' + path() + '`'; }
 };
 
-// Whether a keyword of GitLab's is carried out here.
-enum class Support : std::uint8_t {
-  done,
-  left_out,  // the pipeline means the same without it, or nearly: one warning
-  refused,   // without it something else would run than was meant: an error
-};
-
 class Reader;
 
 template <class T>
+using ReadsInto = bool (*)(Reader&, const Key&, Yaml, T&);
+
+// A row. member<&T::m> brings its shape along; a reader of its own is given one, `{"when", read_when,
+// words<job_when>}`, or SchemaTest.EveryKeywordHasAShape fails.
+template <class T>
 struct Field {
+  using Reads = ReadsInto<T>;
   std::string_view name;
-  bool (*read)(Reader&, const Key&, Yaml, T&) = nullptr;
+  Reads read = nullptr;
   Support support = Support::done;
   std::string_view note = {};  // the hint, where it is not done
+  Shape shape = {};
+
+  constexpr Field(std::string_view keyword, Reads reader, Shape value = {})
+      : name(keyword), read(reader), shape(value) {}
+  constexpr Field(std::string_view keyword, std::nullptr_t, Support how, std::string_view hint = {})
+      : name(keyword), support(how), note(hint) {}
+  template <class Shaped>
+  requires requires { Shaped::shape; }
+  constexpr Field(std::string_view keyword, Shaped reader)
+      : name(keyword), read(static_cast<Reads>(reader)), shape(Shaped::shape) {}
 };
 
 template <class T>
@@ -117,6 +127,7 @@ bool read(Reader&, const Key&, Yaml, Image& out);
 bool read(Reader&, const Key&, Yaml, std::vector<Service>& out);
 bool read(Reader&, const Key&, Yaml, Variables& out);  // of a job, a rule or a service
 bool read_global_variables(Reader&, const Key&, Yaml, Variables& out);
+std::string global_variables_shape();
 bool read(Reader&, const Key&, Yaml, std::vector<Need>& out);
 bool read(Reader&, const Key&, Yaml, std::vector<Rule>& out);
 bool read(Reader&, const Key&, Yaml, Workflow& out);
@@ -154,19 +165,55 @@ struct MemberClass;
 template <class C, class M>
 struct MemberClass<M C::*> {
   using type = C;
+  using value = M;
 };
 
 // A row's reader that reads into one member: {"name", member<&Image::name>}.
 template <auto Member>
-bool member(Reader& reader, const Key& key, Yaml yaml, typename MemberClass<decltype(Member)>::type& out) {
-  return read(reader, key, yaml, out.*Member);
-}
+struct MemberReader {
+  using Owner = typename MemberClass<decltype(Member)>::type;
+  static constexpr Shape shape = shape_for<typename MemberClass<decltype(Member)>::value>;
+  static bool read_member(Reader& reader, const Key& key, Yaml yaml, Owner& out) {
+    return read(reader, key, yaml, out.*Member);
+  }
+  constexpr explicit operator typename Field<Owner>::Reads() const { return &read_member; }
+  bool operator()(Reader& reader, const Key& key, Yaml yaml, Owner& out) const {
+    return read_member(reader, key, yaml, out);
+  }
+};
+template <auto Member>
+inline constexpr MemberReader<Member> member{};
 
 // For what is checked and then not used, because it only matters on GitLab's server.
-template <class Value, class T>
-bool checked(Reader& reader, const Key& key, Yaml yaml, T&) {
-  Value value{};
-  return read(reader, key, yaml, value);
+template <class Value>
+struct CheckedReader {
+  static constexpr Shape shape = shape_for<Value>;
+  template <class T>
+  static bool check(Reader& reader, const Key& key, Yaml yaml, T&) {
+    Value value{};
+    return read(reader, key, yaml, value);
+  }
+  template <class T>
+  constexpr explicit operator ReadsInto<T>() const {
+    return &check<T>;
+  }
+};
+template <class Value>
+inline constexpr CheckedReader<Value> checked{};
+
+// The shape of a mapping, from its table; `required`: JSON texts of names, separated by commas.
+template <class T>
+std::string mapping_shape(std::span<const Field<T>> table, std::string_view required = {}) {
+  std::string properties;
+  for (const Field<T>& row : table) {
+    properties += (properties.empty() ? "" : ",") + property_shape(row.name, row.support, row.note, row.shape);
+  }
+  return R"({"type":"object","properties":{)" + properties + R"(},"required":[)" + std::string(required) +
+         R"(],"additionalProperties":false})";
+}
+template <class T, std::size_t N>
+std::string mapping_shape(const Field<T> (&table)[N], std::string_view required = {}) {
+  return mapping_shape(std::span<const Field<T>>(table), required);
 }
 
 template <class T>

@@ -22,7 +22,7 @@ inline constexpr int passed = 0, failed = 1, usage = 2, broken = 3, waiting = 4,
 }
 
 void add_exec(CLI::App&, CommandLine&);     // exec, resume
-void add_plan(CLI::App&, CommandLine&);     // lint, plan, preview
+void add_plan(CLI::App&, CommandLine&);     // lint, plan, preview, schema
 void add_records(CLI::App&, CommandLine&);  // runs, logs, artifacts, gc
 void add_cache(CLI::App&, CommandLine&);    // cache list, cache clear
 void add_upkeep(CLI::App&, CommandLine&);   // doctor, completion, __jobs, __supervise

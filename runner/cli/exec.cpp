@@ -22,6 +22,7 @@
 #include "runner/cli/load.h"
 #include "runner/cli/plan_flags.h"
 #include "runner/cli/plan_text.h"
+#include "runner/cli/project_variables.h"
 #include "runner/cli/setup.h"
 #include "runner/config/config.h"
 #include "runner/run/console.h"
@@ -121,12 +122,59 @@ Answers answers_of(const json& object) {
   return answers;
 }
 
+// Masked values stay out of the database: a resumed run reads them again.
+json project_json(const std::vector<ProjectVariable>& variables) {
+  json array = json::array();
+  for (const ProjectVariable& each : variables) {
+    array.push_back({{"name", each.name},
+                     {"value", each.masked ? json(nullptr) : json(each.value)},
+                     {"scope", each.environment_scope},
+                     {"file", each.file},
+                     {"raw", each.raw}});
+  }
+  return array;
+}
+
+std::vector<ProjectVariable> project_of(const json& array, const std::vector<NamedValue>& predefined) {
+  std::vector<ProjectVariable> now;
+  const auto told = [&](std::string_view name) {
+    const auto found =
+        std::find_if(predefined.begin(), predefined.end(), [&](const NamedValue& each) { return each.name == name; });
+    return found == predefined.end() ? std::string() : found->value;
+  };
+  if (std::any_of(array.begin(), array.end(), [](const json& each) { return each.at("value").is_null(); })) {
+    now = project_variables(told("CI_SERVER_URL"), told("CI_PROJECT_PATH"));
+  }
+  std::vector<ProjectVariable> variables;
+  for (const json& each : array) {
+    ProjectVariable variable{each.at("name"), "", each.at("scope"), each.at("value").is_null(), false, each.at("file"),
+                             each.at("raw")};
+    if (!variable.masked) {
+      variable.value = each.at("value");
+    } else {
+      const auto found = std::find_if(now.begin(), now.end(), [&](const ProjectVariable& other) {
+        return other.name == variable.name && other.environment_scope == variable.environment_scope;
+      });
+      if (found == now.end()) {
+        throw UsageError(
+            fmt::format("the project's secret {} is not there any more\n"
+                        "hint: the run began with it; put it back into the project's file, or at GitLab",
+                        variable.name));
+      }
+      variable.value = found->value;
+    }
+    variables.push_back(std::move(variable));
+  }
+  return variables;
+}
+
 std::string record(const Loaded& loaded, const ExecOptions& options, const Config& config) {
   const json document{
       {"file", fs::absolute(loaded.file.path).string()},
       {"file_name", loaded.file.name},
       {"predefined", values_json(loaded.inputs.predefined)},
       {"variables", values_json(loaded.inputs.variables)},
+      {"project", project_json(loaded.inputs.project)},
       {"secrets", loaded.inputs.secret_names},
       {"jobs", loaded.inputs.jobs},
       {"needs", loaded.inputs.with_needs},
@@ -366,6 +414,7 @@ int resume(const CommandLine& line, ExecOptions options) {
   PlanInputs inputs;
   inputs.predefined = values_of(recorded.at("predefined"));
   inputs.variables = values_of(recorded.at("variables"));
+  if (recorded.contains("project")) inputs.project = project_of(recorded.at("project"), inputs.predefined);
   inputs.secret_names = recorded.at("secrets").get<std::vector<std::string>>();
   inputs.jobs = recorded.at("jobs").get<std::vector<std::string>>();
   inputs.with_needs = recorded.at("needs");

@@ -1,6 +1,7 @@
 #include "runner/cli/load.h"
 
 #include <fmt/core.h>
+#include <fmt/ranges.h>
 #include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@
 #include <iterator>
 
 #include "pipelines/job_names.h"
+#include "runner/cli/project_variables.h"
 #include "runner/cli/setup.h"
 #include "runner/secrets/redactor.h"
 
@@ -124,11 +126,61 @@ void refuse_unknown_jobs(const Loaded& loaded, const std::vector<std::string>& n
   }
 }
 
+std::string value_of(const std::vector<NamedValue>& values, std::string_view name) {
+  const auto found = std::find_if(values.begin(), values.end(), [&](const auto& each) { return each.name == name; });
+  return found == values.end() ? std::string() : found->value;
+}
+
+void refuse_unknown_event(const std::string& event) {
+  if (!pipeline_source(event).empty()) return;
+  constexpr std::string_view known[] = {"push", "merge_request", "tag",      "schedule",        "web",
+                                        "api",  "trigger",       "pipeline", "parent_pipeline", "pre_push"};
+  const std::string_view near = pipelines::nearest(event, {std::begin(known), std::end(known)});
+  throw UsageError(
+      fmt::format("--event {}: unknown event\nhint: {}", event,
+                  near.empty() ? fmt::format("{}", fmt::join(known, ", ")) : fmt::format("did you mean {}?", near)));
+}
+
+RunFacts run_facts(const Loaded& loaded, const PlanOptions& options, std::string config_path) {
+  RunFacts facts;
+  facts.event = options.event;
+  facts.branch = options.branch;
+  facts.tag = options.tag;
+  facts.target_branch = options.target_branch;
+  facts.merge_request = options.merge_request;
+  facts.schedule = options.schedule;
+  facts.protected_ref = options.protected_ref;
+  facts.created_at = now_text().substr(0, 19) + "Z";  // to the second, as GitLab's
+  facts.config_path = std::move(config_path);
+  if (options.event == "tag" && options.tag.empty() && loaded.git.tag.empty()) {
+    throw UsageError("--event tag: there is no tag on this commit\nhint: say which it is to be with --tag NAME");
+  }
+  if (pipeline_source(options.event) == "merge_request_event") {
+    const std::string& target = options.target_branch.empty() ? loaded.git.default_branch : options.target_branch;
+    facts.merge_base = merge_base(loaded.file.project, target, options.revision);
+  }
+  return facts;
+}
+
+// What `changes` compares with when nobody says: what the event brought. Absent: GitLab has nothing to compare with,
+// and every `changes` holds. Empty: HEAD's parent.
+std::optional<std::string> own_base(const GitFacts& git, const RunFacts& facts, const std::string& since) {
+  if (!since.empty()) return since;
+  if (!has_push_diff(facts.event)) return std::nullopt;
+  if (facts.event == "pre_push") {
+    if (git.remote_sha.empty()) return std::nullopt;  // a branch that is new there
+    return git.remote_sha;
+  }
+  // A merge request of the target into itself is no branch's work: the last commit is looked at, as for a push.
+  return facts.merge_base == git.sha ? std::string() : facts.merge_base;
+}
+
 pipelines::Trigger trigger_of(const PlanInputs& inputs, const std::vector<NamedValue>& masked) {
   pipelines::Trigger trigger;
   for (const auto& [name, value] : inputs.predefined) {
     trigger.variables.set(name, value, Precedence::predefined, /*expand=*/false);
   }
+  add_project_variables(trigger, inputs.project, /*ref_is_protected=*/true);  // the others were left out
   for (const auto& [name, value] : inputs.variables) trigger.variables.set(name, value, Precedence::pipeline);
   // Last, so that a secret stays one when --variable names it too.
   for (const auto& [name, value] : masked) {
@@ -142,21 +194,6 @@ pipelines::Trigger trigger_of(const PlanInputs& inputs, const std::vector<NamedV
 }  // namespace
 
 namespace {
-
-// What `changes` looks at. Without `compare_to` GitLab compares pushes with what was there before and merge requests
-// with their target; any other pipeline has nothing to compare with.
-std::optional<std::vector<std::string>> changes(const fs::path& project, const PlanOptions& options,
-                                                std::string_view compare_to, const std::string& default_branch) {
-  if (!compare_to.empty()) return changed_paths(project, compare_to, options.revision);
-  if (!options.since.empty() || options.event == "push") return changed_paths(project, options.since, options.revision);
-  if (pipeline_source(options.event) != "merge_request_event") return std::nullopt;
-  const std::string target = options.target_branch.empty() ? default_branch : options.target_branch;
-  try {
-    return changed_paths(project, "origin/" + target, options.revision);
-  } catch (const GitError&) {  // not fetched, or no remote
-    return changed_paths(project, target, options.revision);
-  }
-}
 
 // The one way from a file to a pipeline and on to a plan. Git is asked when an answer is first needed: a file that
 // includes nothing is read without.
@@ -173,7 +210,7 @@ class Loading {
     inputs.with_needs = options.with_needs;
     IncludeSettings settings = options.includes;
     settings.project = loaded_->file.project;
-    settings.revision = options.revision;
+    settings.revision = options.include_revision.empty() ? options.revision : options.include_revision;
     settings.except = options.state;
     settings.project_path = [this] {
       ask_git();
@@ -204,7 +241,7 @@ class Loading {
   bool good() const { return !pipelines::has_errors(loaded_->parsed.diagnostics); }
 
   void plan() {
-    refuse_unknown_event();
+    refuse_unknown_event(options_.event);
     refuse_unknown_jobs(*loaded_, options_.jobs);
     ask_git();
     loaded_->plan =
@@ -218,7 +255,7 @@ class Loading {
     pipelines::Context context;
     context.includes = includes_.get();
     context.variables = [this] {
-      refuse_unknown_event();
+      refuse_unknown_event(options_.event);
       ask_git();
       return trigger_of(loaded_->inputs, options_.masked).variables;
     };
@@ -234,13 +271,6 @@ class Loading {
     if (!loaded_->parsed.composed.empty()) loaded_->text = loaded_->parsed.composed;
   }
 
-  void refuse_unknown_event() const {
-    if (!pipeline_source(options_.event).empty()) return;
-    throw UsageError(fmt::format(
-        "--event {}: unknown event\nhint: push, merge_request, tag, schedule, web, api, trigger or parent_pipeline",
-        options_.event));
-  }
-
   // Relative where it is in the project.
   std::string path_in_project() const {
     const PipelineFile& file = loaded_->file;
@@ -251,17 +281,16 @@ class Loading {
 
   void ask_git() {
     if (std::exchange(asked_git_, true)) return;
-    loaded_->git = read_git(loaded_->file.project, {options_.revision, false});
-    RunFacts facts;
-    facts.event = options_.event;
-    facts.branch = options_.branch;
-    facts.tag = options_.tag;
-    facts.target_branch = options_.target_branch;
-    facts.created_at = now_text().substr(0, 19) + "Z";  // to the second, as GitLab's
-    facts.config_path = path_in_project();
-    for (auto& [name, value] : predefined_variables(loaded_->git, facts)) {
-      loaded_->inputs.predefined.push_back({std::move(name), std::move(value)});
+    loaded_->git = read_git(loaded_->file.project, {options_.revision, false, options_.event == "tag"});
+    run_facts_ = run_facts(*loaded_, options_, path_in_project());
+    PlanInputs& inputs = loaded_->inputs;
+    for (auto& [name, value] : predefined_variables(loaded_->git, run_facts_)) {
+      inputs.predefined.push_back({std::move(name), std::move(value)});
     }
+    const std::string protected_ref = value_of(inputs.predefined, "CI_COMMIT_REF_PROTECTED");
+    inputs.project = project_variables(loaded_->git.server_url, loaded_->git.project_path);
+    std::erase_if(inputs.project,
+                  [&](const ProjectVariable& each) { return each.is_protected && protected_ref != "true"; });
   }
 
   // What rules ask of the project; the answers are remembered for `resume`.
@@ -270,9 +299,9 @@ class Loading {
     outside.changed_paths = [this](std::string_view compare_to) {
       ask_git();
       const auto [answer, asked_first] = loaded_->inputs.changed.try_emplace(std::string(compare_to));
-      if (asked_first) {
-        answer->second = changes(loaded_->file.project, options_, compare_to, loaded_->git.default_branch);
-      }
+      const std::optional<std::string> base = compare_to.empty() ? own_base(loaded_->git, run_facts_, options_.since)
+                                                                 : std::optional<std::string>(compare_to);
+      if (asked_first && base) answer->second = changed_paths(loaded_->file.project, *base, options_.revision);
       return answer->second;
     };
     outside.source_paths = [this] {
@@ -294,6 +323,7 @@ class Loading {
   const PlanOptions& options_;
   std::unique_ptr<Loaded> loaded_;
   std::unique_ptr<pipelines::Includes> includes_;
+  RunFacts run_facts_;  // once git was asked
   bool asked_git_ = false;
   bool child_ = false;
 };

@@ -14,6 +14,7 @@
 #include "pipelines/parse.h"
 #include "pipelines/plan.h"
 #include "pipelines/variables.h"
+#include "runner/config/project_file.h"
 #include "runner/hosts/git.h"
 #include "runner/hosts/include_files.h"
 
@@ -53,10 +54,14 @@ struct NamedValue {
 struct PlanOptions {
   std::string event = "push";
   std::string branch, tag, target_branch, since, revision;  // revision: --ref
-  std::vector<NamedValue> variables;                        // --variable
-  std::vector<NamedValue> masked;                           // --secret and --env-file
-  std::vector<NamedValue> inputs;                           // --input
-  IncludeSettings includes;                                 // what the configuration says of them
+  MergeRequest merge_request;                               // --mr-…
+  std::string schedule;                                     // the description of what --event schedule is
+  bool protected_ref = false;
+  std::vector<NamedValue> variables;  // --variable
+  std::vector<NamedValue> masked;     // --secret and --env-file
+  std::vector<NamedValue> inputs;     // --input
+  IncludeSettings includes;           // what the configuration says of them
+  std::string include_revision;       // of the included files; empty: as `revision`
   std::vector<std::string> jobs;
   bool with_needs = false;
   std::filesystem::path state;  // the database: never among the sources
@@ -66,6 +71,7 @@ struct PlanOptions {
 // when the working tree has moved on. Holds no secret, only their names.
 struct PlanInputs {
   std::vector<NamedValue> predefined, variables;
+  std::vector<ProjectVariable> project;  // those of this kind of ref; the masked ones' values are never stored
   std::vector<std::string> secret_names;
   std::vector<std::string> jobs;
   bool with_needs = false;
@@ -86,8 +92,9 @@ struct Loaded {
   pipelines::Plan plan;
 };
 
-// Parses, asks git, plans. Diagnostics are left in parsed and plan; with errors in parsed there is no plan. Throws
-// UsageError (an unknown event) and GitError.
+// Parses, asks git, reads the project's variables (project_variables.h), plans. Diagnostics are left in parsed and
+// plan; with errors in parsed there is no plan. Throws UsageError (an unknown event), ConfigError (a project's file)
+// and GitError.
 std::unique_ptr<Loaded> load(PipelineFile, std::string text, const PlanOptions&);
 // Only reads: for `lint`. There is no plan.
 std::unique_ptr<Loaded> load_only(PipelineFile, std::string text, const PlanOptions&);

@@ -2,14 +2,22 @@
 #include <fmt/core.h>
 #include <CLI/CLI.hpp>
 
+#include <algorithm>
 #include <filesystem>
 #include <iostream>
+#include <iterator>
+#include <map>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <set>
 #include <string>
+#include <tuple>
 #include <vector>
 
+#include "pipelines/advice.h"
+#include "pipelines/schema.h"
 #include "runner/cli/commands.h"
+#include "runner/cli/lint_report.h"
 #include "runner/cli/load.h"
 #include "runner/cli/plan_flags.h"
 #include "runner/cli/plan_text.h"
@@ -20,13 +28,13 @@ namespace {
 
 struct LintWords {
   std::vector<std::string> words, inputs;
-  std::string project;
+  std::string project, format = "text";
   bool strict = false;
 };
 
 struct PlanWords {
   PlanFlags plan;
-  std::string output = "text";
+  std::string output = "text", graph, diff;
 };
 
 struct PreviewWords {
@@ -42,7 +50,25 @@ PlanOptions configured(PlanOptions options, const CommandLine& line) {
   return options;
 }
 
+// The advice takes its places among the mistakes.
+void add_advice(pipelines::Parsed& parsed) {
+  if (pipelines::has_errors(parsed.diagnostics)) return;
+  auto advice = pipelines::advise(parsed.pipeline);
+  parsed.diagnostics.insert(parsed.diagnostics.end(), std::make_move_iterator(advice.begin()),
+                            std::make_move_iterator(advice.end()));
+  std::stable_sort(parsed.diagnostics.begin(), parsed.diagnostics.end(), [](const auto& a, const auto& b) {
+    return std::tie(a.mark.source, a.mark.line, a.mark.column) < std::tie(b.mark.source, b.mark.line, b.mark.column);
+  });
+}
+
 int lint(const CommandLine& line, const LintWords& options) {
+  using Format = std::string (*)(const LintReport&);
+  const std::map<std::string, Format> formats = {
+      {"text", nullptr}, {"json", lint_json}, {"sarif", lint_sarif}, {"github", lint_github}};
+  const auto format = formats.find(options.format);
+  if (format == formats.end()) {
+    throw UsageError(fmt::format("--format {}: expected text, json, sarif or github", options.format));
+  }
   Words words = find_pipeline(options.words, options.project);
   if (!words.jobs.empty()) throw UsageError(fmt::format("lint takes one file: what is {}?", words.jobs.front()));
   std::string text = read_pipeline_text(words.file);
@@ -51,13 +77,19 @@ int lint(const CommandLine& line, const LintWords& options) {
   for (const auto& input : options.inputs) plan_options.inputs.push_back(parse_assignment(input, "--input"));
   const auto loaded = load_only(std::move(words.file), std::move(text), configured(std::move(plan_options), line));
   pipelines::Parsed& parsed = loaded->parsed;
+  add_advice(parsed);
   if (options.strict) {
     for (auto& diagnostic : parsed.diagnostics) diagnostic.severity = pipelines::Severity::error;
+  }
+  const bool wrong = pipelines::has_errors(parsed.diagnostics);
+  const std::size_t jobs = wrong ? 0 : parsed.pipeline.jobs.size();
+  if (format->second != nullptr) {
+    std::cout << format->second({name, jobs, parsed.diagnostics, parsed.sources});
+    return wrong ? exit_code::usage : exit_code::passed;
   }
   if (print_diagnostics(parsed.diagnostics, parsed.sources)) return exit_code::usage;
   std::set<std::string> stages;
   for (const auto& job : parsed.pipeline.jobs) stages.insert(job.stage);
-  const std::size_t jobs = parsed.pipeline.jobs.size();
   fmt::print("{}: {} job{} in {} stage{}, no errors\n", name, jobs, jobs == 1 ? "" : "s", stages.size(),
              stages.size() == 1 ? "" : "s");
   return exit_code::passed;
@@ -78,17 +110,63 @@ int preview(const CommandLine& line, const PreviewWords& options) {
   return exit_code::passed;
 }
 
-int plan(const CommandLine& line, const PlanWords& options) {
+bool print_all(const Loaded& loaded) {
+  return print_diagnostics(loaded.parsed.diagnostics, loaded.parsed.sources) ||
+         print_diagnostics(loaded.plan.diagnostics, loaded.parsed.sources);
+}
+
+// The same file at another commit, planned as if it stood here now: what differs is the file's doing, not the times'.
+std::unique_ptr<Loaded> load_at(const std::string& revision, const PipelineFile& now, PlanOptions options) {
+  const std::filesystem::path relative = std::filesystem::weakly_canonical(now.path).lexically_relative(now.project);
+  if (relative.empty() || *relative.begin() == "..") {
+    throw UsageError(fmt::format("--diff {}: {} is not a file of the project", revision, now.name));
+  }
+  std::optional<std::string> text = file_at(now.project, revision, relative);
+  if (!text) throw UsageError(fmt::format("--diff {}: {} is not in that commit", revision, relative.string()));
+  PipelineFile then = now;
+  then.name = fmt::format("{}:{}", revision, relative.string());
+  options.include_revision = revision;
+  return load(std::move(then), std::move(*text), options);
+}
+
+void refuse_wrong_words(const PlanWords& options) {
   if (options.output != "text" && options.output != "json") {
     throw UsageError(fmt::format("--output {}: expected text or json", options.output));
   }
+  if (!options.graph.empty() && options.graph != "text" && options.graph != "dot" && options.graph != "mermaid") {
+    throw UsageError(fmt::format("--graph {}: expected text, dot or mermaid", options.graph));
+  }
+  if (!options.graph.empty() && (options.output != "text" || !options.diff.empty())) {
+    throw UsageError("--graph stands alone: neither --output json nor --diff goes with it");
+  }
+}
+
+int plan(const CommandLine& line, const PlanWords& options) {
+  refuse_wrong_words(options);
   Words words = find_pipeline(options.plan.words, options.plan.project);
   const PlanOptions plan_options = configured(options.plan.options(words), line);
+  if (!options.diff.empty() && !plan_options.jobs.empty()) throw UsageError("--diff compares whole plans: name no job");
+  const PipelineFile file = words.file;
   std::string text = read_pipeline_text(words.file);
   const auto loaded = load(std::move(words.file), std::move(text), plan_options);
-  if (print_diagnostics(loaded->parsed.diagnostics, loaded->parsed.sources)) return exit_code::usage;
-  if (print_diagnostics(loaded->plan.diagnostics, loaded->parsed.sources)) return exit_code::usage;
-  std::cout << (options.output == "json" ? plan_json(*loaded) : plan_text(*loaded));
+  if (print_all(*loaded)) return exit_code::usage;
+  const bool json = options.output == "json";
+  if (!options.diff.empty()) {
+    const auto before = load_at(options.diff, file, plan_options);
+    if (print_all(*before)) return exit_code::usage;
+    std::cout << (json ? plan_diff_json(*before, *loaded) : plan_diff_text(*before, *loaded));
+  } else if (!options.graph.empty()) {
+    std::cout << (options.graph == "dot"       ? plan_dot(*loaded)
+                  : options.graph == "mermaid" ? plan_mermaid(*loaded)
+                                               : plan_spine(*loaded));
+  } else {
+    std::cout << (json ? plan_json(*loaded) : plan_text(*loaded));
+  }
+  return exit_code::passed;
+}
+
+int print_schema() {
+  std::cout << nlohmann::ordered_json::parse(pipelines::schema()).dump(2) << "\n";
   return exit_code::passed;
 }
 
@@ -113,19 +191,29 @@ void add_plan(CLI::App& app, CommandLine& line) {
   auto lint_options = std::make_shared<LintWords>();
   CLI::App* lint_command =
       app.add_subcommand("lint",
-                         "Finds every mistake of a pipeline file at once. Exit code 2 when there is any.\n"
+                         "Finds every mistake of a pipeline file at once, and warns of what will not do what it seems\n"
+                         "to. Exit code 2 when there is a mistake.\n"
                          "\n"
                          "Examples:\n"
                          "  runner lint\n"
-                         "  runner lint --strict ci/build.yml     warnings are errors too");
+                         "  runner lint --strict ci/build.yml     warnings are errors too\n"
+                         "  runner lint --format sarif >lint.sarif");
   lint_command->add_option("file", lint_options->words, "the pipeline file")->type_name("[FILE]");
   lint_command->add_option("--project", lint_options->project, "the project's folder")->type_name("DIR");
   lint_command->add_option("--input", lint_options->inputs, "a value for one of the file's `spec:inputs`")
       ->type_name("NAME=VALUE")
       ->allow_extra_args(false);
+  lint_command->add_option("--format", lint_options->format, "text, json, sarif or github")->type_name("KIND");
   lint_command->add_flag("--strict", lint_options->strict, "treat warnings as errors");
   lint_command->callback(
       [&line, lint_options] { line.chosen = [&line, lint_options] { return lint(line, *lint_options); }; });
+
+  app.add_subcommand("schema",
+                     "Prints the JSON schema of pipeline files, for editors.\n"
+                     "\n"
+                     "Examples:\n"
+                     "  runner schema >pipeline.schema.json")
+      ->callback([&line] { line.chosen = print_schema; });
 
   auto options = std::make_shared<PlanWords>();
   CLI::App* command = app.add_subcommand(
@@ -134,10 +222,16 @@ void add_plan(CLI::App& app, CommandLine& line) {
       "\n"
       "Examples:\n"
       "  runner plan\n"
-      "  runner plan --branch main --event merge_request\n"
+      "  runner plan --event merge_request --target-branch main --mr-labels ci,docs\n"
+      "  runner plan --graph dot | dot -Tsvg >plan.svg\n"
+      "  runner plan --diff main                 what this working tree's file changes in the plan\n"
       "  runner plan --output json | jq '.[] | select(.included) | .name'");
   options->plan.add_to(*command);
   command->add_option("--output", options->output, "text or json (an array of jobs)")->type_name("KIND");
+  command->add_option("--graph", options->graph, "what waits for what: text, dot (Graphviz) or mermaid")
+      ->type_name("KIND");
+  command->add_option("--diff", options->diff, "what the file changes against the file of that commit")
+      ->type_name("REF");
   command->callback([&line, options] { line.chosen = [&line, options] { return plan(line, *options); }; });
   add_preview(app, line);
 }

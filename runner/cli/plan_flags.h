@@ -15,8 +15,9 @@ namespace runner {
 struct PlanFlags {
   std::vector<std::string> words;  // [FILE] [JOB…]
   std::vector<std::string> variables, inputs;
-  std::string project, branch, tag, event = "push", target_branch, since, revision;
-  bool needs = false;
+  std::string project, branch, tag, event = "push", target_branch, since, revision, schedule;
+  MergeRequest merge_request;
+  bool needs = false, is_protected = false;
 
   void add_to(CLI::App& command);
   // Without masked values; the jobs are taken out of `words`. Throws UsageError.

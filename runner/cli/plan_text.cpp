@@ -57,76 +57,99 @@ std::string manner(const pipelines::Job& job, const pipelines::PlannedJob& plann
   return words.empty() ? std::string() : fmt::format(" [{}]", fmt::join(words, ", "));
 }
 
-}  // namespace
-
-std::string plan_text(const Loaded& loaded) {
+// One spine of stages; a job hangs on its stage, and says what it waits for when that is not the stage before.
+std::string spine(const Loaded& loaded, std::size_t name_width, bool reasons) {
   const auto& pipeline = loaded.parsed.pipeline;
-  const auto& plan = loaded.plan;
   std::size_t stage_width = 0;
-  std::size_t name_width = 0;
   std::vector<std::vector<const pipelines::PlannedJob*>> by_stage(pipeline.stages.size());
-  std::vector<const pipelines::PlannedJob*> out;
-  for (const auto& planned : plan.jobs) {
-    if (!planned.included) {
-      out.push_back(&planned);
-      continue;
-    }
+  for (const auto& planned : loaded.plan.jobs) {
+    if (!planned.included) continue;
     by_stage[planned.stage].push_back(&planned);
-    const auto& job = pipeline.jobs[planned.job];
-    stage_width = std::max(stage_width, display_width(job.stage));
-    name_width = std::max(name_width, display_width(job.name + manner(job, planned)));
+    stage_width = std::max(stage_width, display_width(pipeline.jobs[planned.job].stage));
   }
-  name_width = std::min<std::size_t>(name_width, 50);
-
-  // One spine of stages; a job hangs on its stage, and says what it waits for when that is not the stage before.
   std::string text;
-  bool first = true;
   for (std::size_t stage = 0; stage < by_stage.size(); ++stage) {
     const auto& jobs = by_stage[stage];
     if (jobs.empty()) continue;
-    if (!first) text += "  │\n";
-    first = false;
+    if (!text.empty()) text += "  │\n";
     for (std::size_t i = 0; i < jobs.size(); ++i) {
       const auto& planned = *jobs[i];
       const auto& job = pipeline.jobs[planned.job];
       const bool last = i + 1 == jobs.size();
       const char* branch = jobs.size() == 1 ? "───" : i == 0 ? "─┬─" : last ? " └─" : " ├─";
-      const std::string left =
+      std::string line =
           i == 0 ? padded(pipeline.stages[stage] + " ", stage_width + 1) : std::string(stage_width + 1, ' ');
-      text += left + branch + " " + padded(job.name + manner(job, planned), name_width);
+      line += branch + (" " + padded(job.name + manner(job, planned), name_width));
       if (planned.dag) {
-        text +=
+        line +=
             planned.needs.empty() ? "  ← nothing" : fmt::format("  ← {}", fmt::join(need_names(loaded, planned), ", "));
       }
-      text += fmt::format("  ({})\n", plan.reason(pipeline, planned.job));
+      if (reasons) line += fmt::format("  ({})", loaded.plan.reason(pipeline, planned.job));
+      line.resize(line.find_last_not_of(' ') + 1);
+      text += line + "\n";
     }
   }
-  if (first) text += fmt::format("nothing to run: {}\n", plan.empty_reason);
-  if (!out.empty()) {
-    text += "\nleft out\n";
-    for (const auto* planned : out) {
-      text += fmt::format("  ⊘ {}  ({})\n", padded(pipeline.jobs[planned->job].name, name_width),
-                          plan.reason(pipeline, planned->job));
-    }
+  if (text.empty()) text = fmt::format("nothing to run: {}\n", loaded.plan.empty_reason);
+  return text;
+}
+
+std::size_t name_width_of(const Loaded& loaded) {
+  constexpr std::size_t widest = 50;
+  std::size_t width = 0;
+  for (const auto& planned : loaded.plan.jobs) {
+    if (!planned.included) continue;
+    const auto& job = loaded.parsed.pipeline.jobs[planned.job];
+    width = std::max(width, display_width(job.name + manner(job, planned)));
+  }
+  return std::min(width, widest);
+}
+
+}  // namespace
+
+std::string plan_text(const Loaded& loaded) {
+  const auto& pipeline = loaded.parsed.pipeline;
+  const std::size_t name_width = name_width_of(loaded);
+  std::string text = spine(loaded, name_width, /*reasons=*/true);
+  bool first = true;
+  std::vector<std::string> said;  // the workflow's rules are the same for every job
+  for (const auto& planned : loaded.plan.jobs) {
+    if (planned.included) continue;
+    if (first) text += "\nleft out\n";
+    first = false;
+    text += fmt::format("  ⊘ {}  ({})\n", padded(pipeline.jobs[planned.job].name, name_width),
+                        loaded.plan.reason(pipeline, planned.job));
+    const std::vector<std::string> unmatched = loaded.plan.unmatched(pipeline, planned.job);
+    if (planned.decision == pipelines::Decision::workflow && unmatched == said) continue;
+    for (const auto& line : unmatched) text += fmt::format("      {}\n", line);
+    if (planned.decision == pipelines::Decision::workflow) said = unmatched;
   }
   return text;
 }
 
+std::string plan_spine(const Loaded& loaded) { return spine(loaded, name_width_of(loaded), /*reasons=*/false); }
+
+std::string plan_reason(const Loaded& loaded, pipelines::JobIndex job) {
+  const std::vector<std::string> unmatched = loaded.plan.unmatched(loaded.parsed.pipeline, job);
+  const std::string reason = loaded.plan.reason(loaded.parsed.pipeline, job);
+  return unmatched.empty() ? reason : fmt::format("{} ({})", reason, fmt::join(unmatched, "; "));
+}
+
+nlohmann::json planned_json(const Loaded& loaded, const pipelines::PlannedJob& planned) {
+  const auto& job = loaded.parsed.pipeline.jobs[planned.job];
+  return {
+      {"name", job.name},
+      {"stage", job.stage},
+      {"needs", need_names(loaded, planned)},
+      {"dag", planned.dag},
+      {"when", word(planned.when)},
+      {"included", planned.included},
+      {"reason", plan_reason(loaded, planned.job)},
+  };
+}
+
 std::string plan_json(const Loaded& loaded) {
-  const auto& pipeline = loaded.parsed.pipeline;
   nlohmann::json array = nlohmann::json::array();
-  for (const auto& planned : loaded.plan.jobs) {
-    const auto& job = pipeline.jobs[planned.job];
-    array.push_back({
-        {"name", job.name},
-        {"stage", job.stage},
-        {"needs", need_names(loaded, planned)},
-        {"dag", planned.dag},
-        {"when", word(planned.when)},
-        {"included", planned.included},
-        {"reason", loaded.plan.reason(pipeline, planned.job)},
-    });
-  }
+  for (const auto& planned : loaded.plan.jobs) array.push_back(planned_json(loaded, planned));
   return array.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 

@@ -115,8 +115,12 @@ class Reader {
     read_remote();
     read_ref(query.revision);
     if (const std::optional<git::Commit> commit = git::find_commit(repository_, query.revision)) {
-      read_commit(commit->get());
+      read_commit(commit->get(), query.tagged);
     }
+    if (!facts_.tag.empty() && query.tagged) {
+      facts_.branch.clear();
+    }
+    read_remote_sha();
     if (facts_.ref_name.empty()) {
       facts_.ref_name = !facts_.tag.empty() ? facts_.tag : !facts_.branch.empty() ? facts_.branch : facts_.short_sha;
     }
@@ -206,7 +210,7 @@ class Reader {
     }
   }
 
-  void read_commit(git_commit* commit) {
+  void read_commit(git_commit* commit, bool tagged) {
     facts_.commits = true;
     facts_.sha = git::hex(git_commit_id(commit));
     facts_.short_sha = facts_.sha.substr(0, 8);
@@ -225,7 +229,7 @@ class Reader {
     facts_.author_email = text(author->email);
     facts_.author = fmt::format("{} <{}>", facts_.author_name, facts_.author_email);
     facts_.timestamp = iso_time(git_commit_time(commit), git_commit_time_offset(commit));
-    if (facts_.branch.empty()) {
+    if (facts_.branch.empty() || tagged) {
       find_tag(git_commit_id(commit));
     }
   }
@@ -267,6 +271,14 @@ class Reader {
     facts_.tag_message = search.message;
     while (facts_.tag_message.ends_with('\n')) {
       facts_.tag_message.pop_back();
+    }
+  }
+
+  void read_remote_sha() {
+    git_oid id;
+    const std::string name = "refs/remotes/" + remote_ + "/" + facts_.branch;
+    if (!remote_.empty() && !facts_.branch.empty() && git_reference_name_to_id(&id, repository_, name.c_str()) == 0) {
+      facts_.remote_sha = git::hex(&id);
     }
   }
 

@@ -224,6 +224,27 @@ std::vector<std::string> commit_paths(const fs::path& project_dir, std::string_v
   return paths;
 }
 
+std::optional<std::string> file_at(const fs::path& project_dir, std::string_view revision, const fs::path& relative) {
+  const std::optional<git::Opened> opened = git::open(project_dir);
+  if (!opened) {
+    throw GitError(fmt::format("{} is no git repository: there is no commit {}", project_dir.string(), revision));
+  }
+  const std::optional<git::Commit> commit = git::find_commit(opened->repository.get(), revision);
+  const git::Tree tree = commit ? git::tree_at(opened->repository.get(), commit->get(), opened->prefix) : nullptr;
+  git_tree_entry* raw = nullptr;
+  if (!tree || git_tree_entry_bypath(&raw, tree.get(), relative.c_str()) != 0) {
+    return std::nullopt;
+  }
+  const git::Handle<git_tree_entry, git_tree_entry_free> entry(raw);
+  git::Blob blob;
+  if (git_tree_entry_type(raw) != GIT_OBJECT_BLOB ||
+      git_blob_lookup(into(blob), opened->repository.get(), git_tree_entry_id(raw)) != 0) {
+    return std::nullopt;
+  }
+  return std::string(static_cast<const char*>(git_blob_rawcontent(blob.get())),
+                     static_cast<std::size_t>(git_blob_rawsize(blob.get())));
+}
+
 namespace {
 
 // What a branch changed: from where it left `base` on. A base that HEAD is an ancestor of is compared as it is.
@@ -240,6 +261,33 @@ git::Commit comparison_base(git_repository* repository, git_commit* base, git_co
 }
 
 }  // namespace
+
+std::string merge_base(const fs::path& project_dir, const std::string& branch, std::string_view revision) {
+  const std::optional<git::Opened> opened = git::open(project_dir);
+  if (!opened || branch.empty()) {
+    return {};
+  }
+  git_repository* repository = opened->repository.get();
+  const auto peeled = [&](const std::string& name) {
+    git::Object object;
+    git::Object commit;
+    if (git_revparse_single(into(object), repository, name.c_str()) == 0) {
+      git_object_peel(into(commit), object.get(), GIT_OBJECT_COMMIT);
+    }
+    return commit;
+  };
+  git::Object target = peeled("refs/remotes/origin/" + branch);
+  if (!target) {  // not fetched, or no remote
+    target = peeled("refs/heads/" + branch);
+  }
+  const std::optional<git::Commit> head = git::find_commit(repository, revision);
+  git_oid common;
+  if (!target || !head ||
+      git_merge_base(&common, repository, git_object_id(target.get()), git_commit_id(head->get())) != 0) {
+    return {};
+  }
+  return git::hex(&common);
+}
 
 std::optional<std::vector<std::string>> changed_paths(const fs::path& project_dir, std::string_view base,
                                                       std::string_view revision) {

@@ -1,6 +1,9 @@
 #include "runner/run/job_factory.h"
 
 #include <fmt/core.h>
+#include <fmt/ranges.h>
+#include <sys/utsname.h>
+
 #include <algorithm>
 
 #include "pipelines/variables.h"
@@ -65,6 +68,14 @@ pipelines::Release expand(pipelines::Release release, const VariableSet& variabl
     for (std::string* text : {&link.name, &link.url, &link.filepath}) *text = variables.expand(*text);
   }
   return release;
+}
+
+// Go's word for this machine's processor, as gitlab-runner says it.
+std::string architecture() {
+  utsname machine{};
+  if (uname(&machine) != 0) return "unknown";
+  const std::string_view name = machine.machine;
+  return name == "x86_64" ? "amd64" : name == "aarch64" ? "arm64" : std::string(name);
 }
 
 bool is_true(const VariableSet::Entry* entry) {
@@ -201,7 +212,11 @@ JobFactory::Made JobFactory::make(const JobKey& key, const JobInputs& inputs) co
   predefine("CI_RUNNER_ID", "1");
   predefine("CI_RUNNER_DESCRIPTION", "runner exec (" + settings_.executor_name + ")");
   predefine("CI_RUNNER_VERSION", RUNNER_VERSION);
-  predefine("CI_RUNNER_EXECUTABLE_ARCH", "linux/amd64");
+  predefine("CI_RUNNER_REVISION", RUNNER_VERSION);
+  predefine("CI_RUNNER_TAGS", fmt::format("{}", fmt::join(expand_all(variables, job.tags), ",")));
+  predefine("CI_RUNNER_EXECUTABLE_ARCH", "linux/" + architecture());
+  // Without the token that GitLab puts into it: there is no CI_JOB_TOKEN here.
+  if (const auto* url = variables.find("CI_PROJECT_URL")) predefine("CI_REPOSITORY_URL", url->value + ".git");
 
   // The image may be named by any variable but CI_JOB_IMAGE, which is what came of it.
   VariableSet expanded = variables.expanded();

@@ -147,6 +147,19 @@ TEST(Advice, DependenciesOnAJobWithoutArtifacts) {
               IsEmpty());
 }
 
+TEST(Advice, ArtifactsThatAreLaidOverACache) {
+  const std::string build = "b: {stage: build, script: make, artifacts: {paths: [dist/]}}\n";
+  const std::string message = "2: the artifacts of \"b\" are laid over the cache of \"t\": both have ";
+  EXPECT_THAT(advice(build + "t: {script: make, cache: {paths: [dist]}}\n"), ElementsAre(message + "dist"));
+  EXPECT_THAT(advice(build + "t: {script: make, needs: [b], cache: [{paths: [x, ./dist/**/*]}]}\n"),
+              ElementsAre(message + "./dist/**/*"));
+  EXPECT_THAT(advice(build + "t: {script: make, cache: {paths: [dist/x, node_modules]}}\n"), IsEmpty());
+  EXPECT_THAT(advice(build + "t: {script: make, dependencies: [], cache: {paths: [dist]}}\n"), IsEmpty());
+  EXPECT_THAT(advice(build + "t: {script: make, needs: [{job: b, artifacts: false}], cache: {paths: [dist]}}\n"),
+              IsEmpty());
+  EXPECT_THAT(advice(build + "t: {stage: build, script: make, cache: {paths: [dist]}}\n"), IsEmpty());
+}
+
 TEST(Advice, SecretsInPlainText) {
   // In pieces, so that no scanner of this repository takes them for real ones.
   const std::string token = "glpat-" + std::string("aB3dE6gH9jK2mN5pQ8sT");

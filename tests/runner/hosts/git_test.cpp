@@ -374,10 +374,211 @@ TEST_F(GitTest, VariablesAreWhatTheRunIsTold) {
   EXPECT_FALSE(variables.contains("CI_COMMIT_BRANCH"));
 }
 
+// A repository whose remote is GitLab.com's, with a branch that left main after one commit.
+class EventTest : public GitTest {
+ protected:
+  EventTest() : repo(dir / "p") {
+    repo.git("remote add origin git@gitlab.com:Group/Sub/Project.git");
+    base = repo.commit("a", "1", "On main");
+    repo.git("checkout -q -b feature");
+    sha = repo.commit("b", "1", "A feature");
+  }
+
+  std::map<std::string, std::string> told(RunFacts run) const {
+    const GitFacts facts = read_git(repo.path(), {"", false, run.event == "tag"});
+    if (run.event == "merge_request") run.merge_base = merge_base(repo.path(), facts.default_branch);
+    return as_map(predefined_variables(facts, run));
+  }
+  std::map<std::string, std::string> told(const std::string& event) const {
+    RunFacts run;
+    run.event = event;
+    return told(run);
+  }
+
+  GitRepository repo;
+  std::string base, sha;
+};
+
+// The table's job-only rows: rules must not see them.
+TEST_F(EventTest, WhatOnlyAJobKnowsIsNotThere) {
+  for (const char* event : {"push", "merge_request", "schedule", "trigger"}) {
+    const auto variables = told(event);
+    for (const char* name : {"CI_JOB_ID",
+                             "CI_JOB_URL",
+                             "CI_JOB_TOKEN",
+                             "CI_JOB_STATUS",
+                             "CI_JOB_STARTED_AT",
+                             "CI_JOB_TIMEOUT",
+                             "CI_PIPELINE_ID",
+                             "CI_PIPELINE_URL",
+                             "CI_REPOSITORY_URL",
+                             "CI_REGISTRY_USER",
+                             "CI_DEPLOY_USER",
+                             "CI_REGISTRY_PASSWORD",
+                             "CI_DEPLOY_PASSWORD",
+                             "CI_PROJECT_DIR",
+                             "CI_BUILDS_DIR",
+                             "CI_CONCURRENT_ID",
+                             "CI_SERVER",
+                             "CI_RUNNER_ID",
+                             "CI_RUNNER_DESCRIPTION",
+                             "CI_RUNNER_TAGS",
+                             "CI_RUNNER_VERSION",
+                             "CI_RUNNER_REVISION",
+                             "CI_CONCURRENT_PROJECT_ID",
+                             "CI_RUNNER_EXECUTABLE_ARCH"}) {
+      EXPECT_FALSE(variables.contains(name)) << name << " at " << event;
+    }
+  }
+}
+
+TEST_F(EventTest, Push) {
+  const auto variables = told("push");
+  EXPECT_EQ(variables.at("CI_PIPELINE_SOURCE"), "push");
+  EXPECT_EQ(variables.at("CI_COMMIT_BRANCH"), "feature");
+  EXPECT_EQ(variables.at("CI_COMMIT_BEFORE_SHA"), base);
+  EXPECT_EQ(variables.at("CI_COMMIT_REF_PROTECTED"), "false");
+  EXPECT_EQ(variables.at("CI_COMMIT_MESSAGE_IS_TRUNCATED"), "false");
+  EXPECT_FALSE(variables.contains("CI_OPEN_MERGE_REQUESTS"));
+  RunFacts run;
+  run.protected_ref = true;
+  EXPECT_EQ(told(run).at("CI_COMMIT_REF_PROTECTED"), "true");
+}
+
+TEST_F(EventTest, MergeRequest) {
+  RunFacts run;
+  run.event = "merge_request";
+  auto variables = told(run);
+  EXPECT_EQ(variables.at("CI_PIPELINE_SOURCE"), "merge_request_event");
+  EXPECT_FALSE(variables.contains("CI_COMMIT_BRANCH"));
+  EXPECT_FALSE(variables.contains("CI_COMMIT_TAG"));
+  EXPECT_EQ(variables.at("CI_COMMIT_REF_NAME"), "feature");
+  EXPECT_EQ(variables.at("CI_COMMIT_BEFORE_SHA"), std::string(40, '0'));
+  EXPECT_EQ(variables.at("CI_MERGE_REQUEST_IID"), "1");
+  EXPECT_EQ(variables.at("CI_MERGE_REQUEST_TITLE"), "A feature");
+  EXPECT_EQ(variables.at("CI_MERGE_REQUEST_SOURCE_BRANCH_NAME"), "feature");
+  EXPECT_EQ(variables.at("CI_MERGE_REQUEST_TARGET_BRANCH_NAME"), "main");
+  EXPECT_EQ(variables.at("CI_MERGE_REQUEST_TARGET_BRANCH_PROTECTED"), "true");
+  EXPECT_EQ(variables.at("CI_MERGE_REQUEST_DIFF_BASE_SHA"), base);
+  EXPECT_EQ(variables.at("CI_MERGE_REQUEST_EVENT_TYPE"), "detached");
+  EXPECT_EQ(variables.at("CI_MERGE_REQUEST_SOURCE_BRANCH_SHA"), "");
+  EXPECT_EQ(variables.at("CI_MERGE_REQUEST_PROJECT_PATH"), "Group/Sub/Project");
+  EXPECT_EQ(variables.at("CI_MERGE_REQUEST_SOURCE_PROJECT_URL"), "https://gitlab.com/Group/Sub/Project");
+  EXPECT_EQ(variables.at("CI_MERGE_REQUEST_DRAFT"), "false");
+  EXPECT_EQ(variables.at("CI_MERGE_REQUEST_SQUASH_ON_MERGE"), "false");
+  EXPECT_EQ(variables.at("CI_OPEN_MERGE_REQUESTS"), "Group/Sub/Project!1");
+  for (const char* name : {"CI_MERGE_REQUEST_LABELS", "CI_MERGE_REQUEST_MILESTONE", "CI_MERGE_REQUEST_APPROVED"}) {
+    EXPECT_FALSE(variables.contains(name)) << name;
+  }
+
+  std::string long_text(2800, 'x');
+  long_text.replace(0, 1, "ü");
+  run.merge_request = {"42", "Shiny", long_text, "1.0", "bug,ci", "ada,bob", true, true, true};
+  variables = told(run);
+  EXPECT_EQ(variables.at("CI_MERGE_REQUEST_IID"), "42");
+  EXPECT_EQ(variables.at("CI_MERGE_REQUEST_REF_PATH"), "refs/merge-requests/42/head");
+  EXPECT_EQ(variables.at("CI_MERGE_REQUEST_TITLE"), "Draft: Shiny");
+  EXPECT_EQ(variables.at("CI_MERGE_REQUEST_DRAFT"), "true");
+  EXPECT_EQ(variables.at("CI_MERGE_REQUEST_DESCRIPTION").size(), 2701U) << "2,700 characters, one of two bytes";
+  EXPECT_EQ(variables.at("CI_MERGE_REQUEST_DESCRIPTION_IS_TRUNCATED"), "true");
+  EXPECT_EQ(variables.at("CI_MERGE_REQUEST_MILESTONE"), "1.0");
+  EXPECT_EQ(variables.at("CI_MERGE_REQUEST_LABELS"), "bug,ci");
+  EXPECT_EQ(variables.at("CI_MERGE_REQUEST_ASSIGNEES"), "ada,bob");
+  EXPECT_EQ(variables.at("CI_MERGE_REQUEST_APPROVED"), "true");
+  EXPECT_EQ(variables.at("CI_MERGE_REQUEST_SQUASH_ON_MERGE"), "true");
+  run.merge_request = {};
+  run.merge_request.title = "[Draft] Shiny";
+  EXPECT_EQ(told(run).at("CI_MERGE_REQUEST_DRAFT"), "true");
+}
+
+TEST_F(EventTest, Tag) {
+  EXPECT_EQ(told("tag").at("CI_COMMIT_BRANCH"), "feature") << "without a tag; the command line refuses it";
+  repo.git("tag -a -m 'It is out' v1.0");
+  const auto variables = told("tag");
+  EXPECT_EQ(variables.at("CI_PIPELINE_SOURCE"), "push");
+  EXPECT_EQ(variables.at("CI_COMMIT_TAG"), "v1.0");
+  EXPECT_EQ(variables.at("CI_COMMIT_TAG_MESSAGE"), "It is out");
+  EXPECT_EQ(variables.at("CI_COMMIT_REF_NAME"), "v1.0");
+  EXPECT_EQ(variables.at("CI_COMMIT_BEFORE_SHA"), std::string(40, '0'));
+  EXPECT_FALSE(variables.contains("CI_COMMIT_BRANCH"));
+  EXPECT_EQ(told("push").at("CI_COMMIT_BRANCH"), "feature") << "a push of the branch";
+}
+
+TEST_F(EventTest, ScheduleWebApiAndTriggerBringNoPush) {
+  RunFacts run;
+  run.event = "schedule";
+  run.schedule = "nightly";
+  EXPECT_EQ(told(run).at("CI_PIPELINE_SCHEDULE_DESCRIPTION"), "nightly");
+  EXPECT_EQ(told("trigger").at("CI_PIPELINE_TRIGGERED"), "true");
+  for (const char* event : {"schedule", "web", "api", "trigger"}) {
+    const auto variables = told(event);
+    EXPECT_EQ(variables.at("CI_PIPELINE_SOURCE"), event);
+    EXPECT_EQ(variables.at("CI_COMMIT_BRANCH"), "feature") << event;
+    EXPECT_EQ(variables.at("CI_COMMIT_BEFORE_SHA"), std::string(40, '0')) << event;
+    EXPECT_FALSE(has_push_diff(event));
+    EXPECT_EQ(variables.contains("CI_PIPELINE_TRIGGERED"), std::string(event) == "trigger");
+  }
+  EXPECT_TRUE(has_push_diff("push"));
+  EXPECT_FALSE(has_push_diff("tag"));
+}
+
+TEST_F(EventTest, ParentPipeline) {
+  EXPECT_EQ(told("parent_pipeline").at("CI_PIPELINE_SOURCE"), "parent_pipeline");
+  EXPECT_EQ(told("parent_pipeline").at("CI_COMMIT_BEFORE_SHA"), base);
+}
+
+TEST_F(EventTest, PrePushKnowsWhatTheRemoteHas) {
+  EXPECT_EQ(told("pre_push").at("CI_PIPELINE_SOURCE"), "pre_push");
+  EXPECT_EQ(told("pre_push").at("CI_COMMIT_BEFORE_SHA"), std::string(40, '0')) << "a new branch";
+  repo.git("update-ref refs/remotes/origin/feature " + base);
+  EXPECT_EQ(told("pre_push").at("CI_COMMIT_BEFORE_SHA"), base);
+  EXPECT_EQ(read_git(repo.path()).remote_sha, base);
+}
+
+TEST_F(EventTest, TheServerFromTheRemote) {
+  auto variables = told("push");
+  EXPECT_EQ(variables.at("CI_SERVER_NAME"), "GitLab");
+  EXPECT_EQ(variables.at("CI_SERVER_HOST"), "gitlab.com");
+  EXPECT_EQ(variables.at("CI_SERVER_SHELL_SSH_HOST"), "gitlab.com");
+  EXPECT_EQ(variables.at("CI_SERVER_SHELL_SSH_PORT"), "22");
+  EXPECT_EQ(variables.at("CI_SERVER_VERSION").substr(0, 3), variables.at("CI_SERVER_VERSION_MAJOR") + ".");
+  EXPECT_EQ(variables.at("CI_API_V4_URL"), "https://gitlab.com/api/v4");
+  EXPECT_EQ(variables.at("CI_PROJECT_NAMESPACE"), "Group/Sub");
+  EXPECT_EQ(variables.at("CI_PROJECT_NAMESPACE_SLUG"), "group-sub");
+  EXPECT_EQ(variables.at("CI_PROJECT_ROOT_NAMESPACE"), "Group");
+  EXPECT_EQ(variables.at("CI_REGISTRY"), "registry.gitlab.com");
+  EXPECT_EQ(variables.at("CI_REGISTRY_IMAGE"), "registry.gitlab.com/group/sub/project");
+  EXPECT_EQ(variables.at("CI_PAGES_DOMAIN"), "gitlab.io");
+  EXPECT_EQ(variables.at("CI_PAGES_URL"), "https://group.gitlab.io/sub/project");
+  EXPECT_EQ(variables.at("CI_DEPENDENCY_PROXY_GROUP_IMAGE_PREFIX"), "gitlab.com:443/group/dependency_proxy/containers");
+
+  repo.git("config remote.origin.url https://gitlab.com/ada/ada.gitlab.io.git");
+  EXPECT_EQ(told("push").at("CI_PAGES_URL"), "https://ada.gitlab.io");
+  repo.git("config remote.origin.url ssh://git@gitlab.example.com:2222/a/b.git");
+  variables = told("push");
+  EXPECT_EQ(variables.at("CI_SERVER_SHELL_SSH_PORT"), "2222");
+  EXPECT_EQ(variables.at("CI_REGISTRY_IMAGE"), "registry.gitlab.example.com/a/b");
+  EXPECT_FALSE(variables.contains("CI_PAGES_URL")) << "its address is not known";
+  repo.git("config remote.origin.url https://code.example.com:8443/a/b.git");
+  variables = told("push");
+  EXPECT_EQ(variables.at("CI_SERVER_PORT"), "8443");
+  EXPECT_FALSE(variables.contains("CI_REGISTRY"));
+}
+
+TEST_F(EventTest, MergeBase) {
+  EXPECT_EQ(merge_base(repo.path(), "main"), base);
+  EXPECT_EQ(merge_base(repo.path(), "feature"), sha);
+  EXPECT_EQ(merge_base(repo.path(), "no-such"), "");
+  repo.git("update-ref refs/remotes/origin/there " + base);
+  EXPECT_EQ(merge_base(repo.path(), "there"), base);
+  EXPECT_EQ(merge_base(repo.path(), "main", "main"), base);
+}
+
 TEST_F(GitTest, EventsHaveGitLabsWords) {
   EXPECT_EQ(pipeline_source("merge_request"), "merge_request_event");
   EXPECT_EQ(pipeline_source("schedule"), "schedule");
   EXPECT_EQ(pipeline_source("tag"), "push");
+  EXPECT_EQ(pipeline_source("pre_push"), "pre_push");
   EXPECT_EQ(pipeline_source("no such"), "");
 }
 
