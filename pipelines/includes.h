@@ -28,9 +28,9 @@ struct IncludeRequest {
   // the name of a `template`; component: HOST/PATH/NAME@VERSION; artifact: a path from the project's top.
   std::string location;
   std::string project, ref;          // project; ref may be empty
-  std::string job;                   // artifact: whose
   std::string integrity;             // remote: "sha256-…" or empty
   std::chrono::seconds cache_for{};  // remote: how old a copy may be
+  std::string job{};                 // artifact: whose
   friend bool operator==(const IncludeRequest&, const IncludeRequest&) = default;
 };
 
