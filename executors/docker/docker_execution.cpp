@@ -219,6 +219,13 @@ bool DockerExecution::give_go(const Work& work, const std::stop_token& stop) {
   return job.go([this] { return dead(); }, stop);
 }
 
+// For a container that ended before anything of the job could run: that may be why.
+void DockerExecution::refuse_foreign_image() {
+  if (const std::string foreign = box_->shared.images.foreign(box_->image); !foreign.empty())
+    throw WorldError("runner_system_failure", box_->spec.image + ": " + foreign,
+                     "use an image for this machine, or install emulation (qemu-user-static)");
+}
+
 // The container ended before its shell took the go: killed from outside, or by what its image starts first.
 JobResult DockerExecution::never_began(Notices& notices) {
   Shared& shared = box_->shared;
@@ -226,9 +233,7 @@ JobResult DockerExecution::never_began(Notices& notices) {
   if (!shared.deaths.engine_answers())
     throw WorldError("runner_system_failure", "the engine stopped before the job began",
                      "start the engine and run again");
-  if (const std::string foreign = shared.images.foreign(box_->image); !foreign.empty())
-    throw WorldError("runner_system_failure", box_->spec.image + ": " + foreign,
-                     "use an image for this machine, or install emulation (qemu-user-static)");
+  refuse_foreign_image();
   const auto end = death();
   int code = end ? end->exit_code : -1;
   if (const auto state = shared.engine.inspect_container(id)) {
@@ -274,7 +279,12 @@ JobResult DockerExecution::run(const Work& work, LogSink& sink, Notices& notices
       followed.cancelled = true;
       return result_of(followed, work);
     }
-    followed = box_->attached->run(box_->container.id(), work, sink, hooks, stop);
+    try {
+      followed = box_->attached->run(box_->container.id(), work, sink, hooks, stop);
+    } catch (const EngineError& error) {
+      if (error.status != 0) refuse_foreign_image();  // nor did the pause container run, whose network it joins
+      throw;
+    }
   } else {
     if (!give_go(work, stop)) {
       if (!stop.stop_requested()) return never_began(notices);
@@ -327,6 +337,7 @@ void DockerExecution::explain(JobResult& result, const JobDirectory::Followed& f
   } else if (container_code < 0) {
     result.message = "the container was removed from outside";
   } else {
+    if (box_->attached) refuse_foreign_image();  // whose go is the container's start
     result.message = "the container ended without the script's exit code " + exit;
   }
 }

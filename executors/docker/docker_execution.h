@@ -87,6 +87,7 @@ class DockerExecution final : public Execution {
  private:
   bool give_go(const Work&, const std::stop_token&);
   JobResult never_began(Notices&);
+  void refuse_foreign_image();
   bool dead();
   std::optional<Deaths::Death> death();
   // Blocks until the container is dead; what is known of its end.

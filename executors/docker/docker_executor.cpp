@@ -83,7 +83,7 @@ std::unique_ptr<Execution> DockerExecutor::prepare(const JobSpec& spec, Notices&
       start_here(*box, attach(*box), stop);
     }
     go_on(stop, "starting the container");
-    box->services.wait(shared_.deaths, notices, stop);
+    box->services.wait(shared_.deaths, shared_.images, notices, stop);
     go_on(stop, "waiting for services");
   } catch (...) {
     box.reset();  // here and now: after a throw nothing is left

@@ -94,6 +94,15 @@ std::vector<ServiceSpec> with_names_of_their_own(const std::vector<ServiceSpec>&
   return result;
 }
 
+std::string because_foreign(Images& images, const ImageInfo& image) {
+  try {
+    const std::string foreign = images.foreign(image);
+    return foreign.empty() ? "" : " (" + foreign + ")";
+  } catch (const EngineError&) {  // it is only an explanation
+    return {};
+  }
+}
+
 }  // namespace
 
 Services Services::start(Engine& engine, Deaths& deaths, Images& images, const DockerSettings& settings,
@@ -102,6 +111,7 @@ Services Services::start(Engine& engine, Deaths& deaths, Images& images, const D
   services.engine_ = &engine;
   const std::vector<ServiceSpec> wanted = with_names_of_their_own(spec.services, notices);
   std::vector<ImageInfo> infos;
+  infos.reserve(wanted.size());
   for (const ServiceSpec& service : wanted)
     infos.push_back(
         images.get(service.image, spec.platform, service.pull_policy, "service " + service.image, notices, stop));
@@ -109,15 +119,13 @@ Services Services::start(Engine& engine, Deaths& deaths, Images& images, const D
       ScopedNetwork(engine, engine.create_network(spec.id.resource_name(), labels(spec.id, Kind::service)));
   for (std::size_t i = 0; i < wanted.size(); ++i) {
     const ServiceSpec& service = wanted[i];
-    const ImageInfo& info = infos[i];
     const std::string name = spec.id.resource_name() + "-s" + std::to_string(i + 1);
     const Attachment attachment{Attachment::Kind::network, services.network_.id(), service.aliases};
     Running running;
     running.name = service.aliases.empty() || service.aliases.front() == service.image
                        ? service.image
                        : service.aliases.front() + " (" + service.image + ")";
-    running.ports = info.exposed_ports;
-    running.has_healthcheck = info.has_healthcheck;
+    running.image = std::move(infos[i]);
     try {
       running.container = ScopedContainer(
           engine, engine.create_container(name, service_container(spec, service, settings, attachment), spec.platform));
@@ -149,13 +157,13 @@ Services Services::adopt(Engine& engine, const std::string& network, const std::
 Services::Ready Services::look(const Running& running, Deaths& deaths) {
   if (deaths.poll(running.container.id())) return Ready::ended;
   std::vector<std::uint16_t> ports;
-  for (const std::string& exposed : running.ports)
+  for (const std::string& exposed : running.image.exposed_ports)
     if (const auto port = tcp_port(exposed)) ports.push_back(*port);
-  if (!running.has_healthcheck && ports.empty())  // nothing to ask: it lives, and has had time to begin
+  if (!running.image.has_healthcheck && ports.empty())  // nothing to ask: it lives, and has had time to begin
     return Clock::now() - running.started < begins ? Ready::not_yet : Ready::yes;
   const std::optional<ContainerState> state = engine_->inspect_container(running.container.id());
   if (!state || !state->running) return Ready::ended;
-  if (running.has_healthcheck && !state->health.empty()) {
+  if (running.image.has_healthcheck && !state->health.empty()) {
     if (state->health == "healthy") return Ready::yes;
     return state->health == "unhealthy" ? Ready::unhealthy : Ready::not_yet;
   }
@@ -167,7 +175,7 @@ Services::Ready Services::look(const Running& running, Deaths& deaths) {
   return open ? Ready::yes : Ready::not_yet;
 }
 
-void Services::wait(Deaths& deaths, Notices& notices, const std::stop_token& stop) {
+void Services::wait(Deaths& deaths, Images& images, Notices& notices, const std::stop_token& stop) {
   const auto deadline = Clock::now() + longest_wait;
   std::vector<const Running*> waiting;
   for (const Running& running : running_)
@@ -180,7 +188,7 @@ void Services::wait(Deaths& deaths, Notices& notices, const std::stop_token& sto
         case Ready::yes:
           return true;
         case Ready::ended:
-          warn(*running, "ended before the job began", notices);
+          warn(*running, "ended before the job began" + because_foreign(images, running->image), notices);
           return true;
         case Ready::unhealthy:
           warn(*running, "says it is unhealthy", notices);

@@ -30,7 +30,7 @@ class Services {
 
   // Until each is healthy (where its image has a health check) or listens on its exposed ports; at most 30 s. What is
   // not by then, or ended, is warned of by name, with its last lines.
-  void wait(Deaths&, Notices&, const std::stop_token&);
+  void wait(Deaths&, Images&, Notices&, const std::stop_token&);
 
   bool any() const { return !running_.empty(); }
   const std::string& network() const { return network_.id(); }
@@ -39,9 +39,8 @@ class Services {
  private:
   struct Running {
     ScopedContainer container;
-    std::string name;                // its first alias and its image, for messages
-    std::vector<std::string> ports;  // exposed by the image: "5432/tcp"
-    bool has_healthcheck = false;
+    std::string name;  // its first alias and its image, for messages
+    ImageInfo image;
     bool failed = false;  // did not start, and that was told
     std::chrono::steady_clock::time_point started;
   };

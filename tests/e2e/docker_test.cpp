@@ -561,6 +561,68 @@ server.serve_forever()
   std::string address_;
 };
 
+// Busybox as another machine would have it: the image says so, and its program is one that this machine cannot run.
+class ForeignImage {
+ public:
+  ForeignImage() {
+    const bool amd = sh("uname -m") == "x86_64\n";
+    foreign_ = amd ? "arm64" : "amd64";
+    host_ = amd ? "amd64" : sh("uname -m") == "aarch64\n" ? "arm64" : "";
+    emulated_ = std::filesystem::exists(std::string("/proc/sys/fs/binfmt_misc/qemu-") + (amd ? "aarch64" : "x86_64"));
+    // The machine's number in the ELF header: 183 is AArch64, 62 x86-64.
+    sh("set -e; d=$(mktemp -d); trap 'rm -rf $d' EXIT; cd $d; c=$(docker create busybox); docker cp $c:/bin/busybox "
+       "sh; docker rm $c; printf '\\" +
+       std::string(amd ? "267" : "76") +
+       "' | dd of=sh bs=1 seek=18 conv=notrunc 2>&1; printf 'FROM scratch\\nCOPY sh /bin/\\nENV PATH=/bin\\n"
+       "CMD [\"sh\"]\\n' >Dockerfile; DOCKER_BUILDKIT=0 docker build -q --platform linux/" +
+       foreign_ + " -t " + name + " . 2>&1");
+  }
+  ~ForeignImage() { run_program({"docker", "rmi", "-f", name}); }
+  bool usable() const { return !host_.empty() && !emulated_; }
+  std::string verdict() const { return "image is " + foreign_ + ", host is " + host_; }
+
+  const std::string name = "runner-test/foreign:" + std::to_string(getpid());
+
+ private:
+  std::string foreign_, host_;
+  bool emulated_ = false;
+};
+
+TEST(Images, OfAnotherArchitectureAreNamed) {
+  const ForeignImage image;
+  if (!image.usable()) GTEST_SKIP() << "this machine runs images of the other architecture, or has none known here";
+  for (const char* network : {"bridge", "none"}) {
+    for (const char* workspace : {"auto", "archive"}) {
+      Project project;
+      project.configuration(std::string("[docker]\nworkspace = \"") + workspace + "\"\nnetwork = \"" + network +
+                            "\"\n");
+      project.pipeline("default: {image: '" + image.name +
+                       "'}\none: {stage: build, script: echo one}\ntwo: {stage: test, script: echo two}\n");
+      const Result result = project.docker();
+      EXPECT_EQ(result.code, 3) << result;
+      EXPECT_EQ(result.outcome("one"), "broken");
+      EXPECT_EQ(result.reason("one"), "runner_system_failure");
+      EXPECT_THAT(result.message("one"), AllOf(HasSubstr(image.name), HasSubstr(image.verdict()),
+                                               HasSubstr("use an image for this machine"), HasSubstr("qemu")))
+          << workspace << ", network " << network;
+      EXPECT_EQ(result.outcome("two"), "skipped");
+      EXPECT_LT(result.seconds, 20);
+    }
+  }
+}
+
+TEST(Images, AServiceOfAnotherArchitectureIsWarnedOf) {
+  const ForeignImage image;
+  if (!image.usable()) GTEST_SKIP() << "this machine runs images of the other architecture, or has none known here";
+  Project project;
+  project.pipeline("test: {image: busybox, services: [{name: '" + image.name + "', alias: db}], script: echo ran}\n");
+  const Result result = project.docker();
+  EXPECT_EQ(result.code, 0) << result;
+  EXPECT_EQ(result.printed("test"), "ran\n");
+  EXPECT_THAT(result.warnings("test"),
+              Contains(AllOf(HasSubstr("service "), HasSubstr(image.name), HasSubstr(image.verdict()))));
+}
+
 TEST(Images, OfAPrivateRegistryByTheDockerConfigFile) {
   PrivateRegistry registry;
   Project project;
