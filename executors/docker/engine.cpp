@@ -20,6 +20,7 @@ std::string label_filters(const std::string& label) { return url_encode(dump_jso
 Engine::Engine(Endpoint endpoint) : impl_(std::make_unique<Impl>(std::move(endpoint))) {}
 Engine::~Engine() = default;
 const Endpoint& Engine::endpoint() const { return impl_->http.endpoint(); }
+Absence& Engine::absence() { return impl_->absence; }
 void Engine::ping(std::chrono::milliseconds patience, std::stop_token stop) { impl_->ping(patience, std::move(stop)); }
 
 EngineInfo Engine::info() {

@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -76,6 +77,26 @@ struct PullProgress {
   std::string text;  // one line for people: "pulling node:18: 3 of 7 layers, 45 %"
 };
 
+// How long everybody together waits for an engine that does not answer: one time for all, from the first that begins
+// to wait until the engine answers anything.
+class Absence {
+ public:
+  using Clock = std::chrono::steady_clock;
+  Clock::time_point deadline(Clock::duration patience) {
+    const std::lock_guard lock(mutex_);
+    if (!since_) since_ = Clock::now();
+    return *since_ + patience;
+  }
+  void over() {
+    const std::lock_guard lock(mutex_);
+    since_.reset();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::optional<Clock::time_point> since_;  // guarded
+};
+
 class Engine {
  public:
   explicit Engine(Endpoint);
@@ -83,6 +104,7 @@ class Engine {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
   const Endpoint& endpoint() const;
+  Absence& absence();
 
   // Answers at all, within `patience`? Throws EngineError when not. A stop request ends the question, without a throw.
   void ping(std::chrono::milliseconds patience = std::chrono::seconds(10), std::stop_token = {});

@@ -60,9 +60,15 @@ std::string short_id(const std::string& id) {
   return full ? id.substr(0, 12) : id;
 }
 
+HttpAnswer Engine::Impl::call(const HttpCall& call, bool* timed_out) {
+  HttpAnswer answer = http.call(call, timed_out);
+  if (!answer.stopped) absence.over();
+  return answer;
+}
+
 std::string Engine::Impl::ping(std::chrono::milliseconds patience, std::stop_token stop) {
   HttpCall call{.what = "reach the Docker engine", .target = "/_ping", .silence = patience, .stop = std::move(stop)};
-  const HttpAnswer answer = http.call(call);
+  const HttpAnswer answer = this->call(call);
   if (answer.status != 200 && !answer.stopped) throw_answer(call.what, answer);
   const auto found = answer.headers.find("api-version");
   return found == answer.headers.end() ? std::string() : found->second;
@@ -102,7 +108,7 @@ HttpAnswer Engine::Impl::ask(HttpCall call, bool* timed_out) {
     return answer;
   }
   call.target = prefix + call.target;
-  return http.call(call, timed_out);
+  return this->call(call, timed_out);
 }
 
 HttpAnswer Engine::Impl::must(HttpCall call, std::initializer_list<int> also) {

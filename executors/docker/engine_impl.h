@@ -28,7 +28,10 @@ struct Engine::Impl {
   explicit Impl(Endpoint endpoint) : http(std::move(endpoint)) {}
 
   EngineHttp http;
+  Absence absence;
 
+  // Every call goes through here.
+  HttpAnswer call(const HttpCall&, bool* timed_out = nullptr);
   // GET /_ping; the newest version the engine speaks. Empty when told to stop.
   std::string ping(std::chrono::milliseconds patience, std::stop_token stop = {});
   // The answer, whatever its status; the target gets the version before it.

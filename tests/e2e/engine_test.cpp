@@ -4,6 +4,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
 #include <optional>
 
@@ -138,6 +139,32 @@ TEST(EngineBad, LosesItsPowerInTheMiddleOfAJob) {
   EXPECT_NE(result.message("test"), "");
   EXPECT_LT(result.seconds, 80);
   EXPECT_THAT(project.logs({"test"}), HasSubstr("\nstarted\n"));
+}
+
+// What is left on it is waited for once, not once for each container.
+TEST(EngineBad, LosesItsPowerUnderManyJobs) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root can start an engine";
+  constexpr int jobs = 12;
+  EngineBox engine;
+  Project project;
+  std::string text = "default: {image: busybox}\nvariables: {RUNNER_NETWORK: none}\n";
+  for (int i = 1; i <= jobs; ++i) text += "j" + std::to_string(i) + ": {script: [echo started, sleep 100]}\n";
+  project.on_engine(engine.host()).pipeline(text);
+  auto run = project.start_docker({"--parallel", std::to_string(jobs)});
+  const auto started = [&] {
+    const std::vector<Json> events = read_events(run->out());
+    return std::count_if(events.begin(), events.end(),
+                         [](const Json& event) { return event.value("text", "") == "started"; });
+  };
+  ASSERT_TRUE(eventually([&] { return started() == jobs; }, std::chrono::seconds(90))) << run->out();
+  const auto power_off = std::chrono::steady_clock::now();
+  engine.power_off();
+  const Result result = read_result(run->wait());
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - power_off;
+  EXPECT_EQ(result.code, 3) << result;
+  for (int i = 1; i <= jobs; ++i) EXPECT_EQ(result.outcome("j" + std::to_string(i)), "broken");
+  // 10 s until a silent job counts as gone, 20 s for an engine that may come back.
+  EXPECT_LT(took.count(), 45);
 }
 
 TEST(EngineBad, IsKilledAndStartsAgain) {

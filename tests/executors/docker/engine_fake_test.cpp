@@ -470,6 +470,33 @@ TEST(EngineDeaths, SayThatNoEngineAnswers) {
   EXPECT_FALSE(deaths.wait("a", 10ms));
 }
 
+TEST(EngineAbsence, IsOneForAllUntilTheEngineAnswers) {
+  Absence absence;
+  const auto first = absence.deadline(20s);
+  std::this_thread::sleep_for(20ms);
+  EXPECT_EQ(absence.deadline(20s), first);
+  EXPECT_EQ(absence.deadline(21s), first + 1s);
+  absence.over();
+  EXPECT_GE(absence.deadline(20s), first + 20ms);
+}
+
+TEST(EngineAbsence, IsOverWithAnyAnswer) {
+  std::atomic<bool> down = false;
+  FakeEngine fake([&](const Request&, Connection& connection) {
+    if (!down) connection.answer(404, "{}");
+  });
+  Engine engine(fake.endpoint());
+  engine.remove_network("n");  // after the first contact
+  down = true;
+  const auto first = engine.absence().deadline(20s);
+  std::this_thread::sleep_for(20ms);
+  EXPECT_EQ(failure_of([&] { engine.remove_network("n"); }).status, 0);
+  EXPECT_EQ(engine.absence().deadline(20s), first);
+  down = false;
+  engine.remove_network("n");
+  EXPECT_GE(engine.absence().deadline(20s), first + 20ms);
+}
+
 TEST(EngineDeaths, EndAtOnceWithAHangingEngine) {
   for (const char* first_contact : {"1.41", "hang"}) {
     FakeEngine fake([](const Request&, Connection& connection) { connection.hold(); }, first_contact);
