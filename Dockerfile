@@ -1,5 +1,9 @@
 # docker build -t runner .
-# docker run -v /var/run/docker.sock:/var/run/docker.sock -v runner:/var/lib/runner runner --help
+# docker run --rm -v /var/run/docker.sock:/var/run/docker.sock -v runner:/var/lib/runner -v "$PWD:/project" runner exec
+#
+# The engine sees no path of this container, so sources and artifacts travel as archives. Where the state directory has
+# the same path here and on the engine's host, jobs get overlays and outlive the runner, and a later container of the
+# same host name can resume them: -v /var/lib/runner:/var/lib/runner -e RUNNER_WORKSPACE=auto --hostname ci
 #
 # Whoever may use the engine's socket is root on its host, whatever user this image had: hence none.
 
@@ -20,5 +24,7 @@ RUN apt-get update \
       libsqlite3-0 libssl3 libtomlplusplus3 libyaml-cpp0.7 libzstd1 zlib1g \
  && rm -rf /var/lib/apt/lists/*
 COPY --from=builder /usr/local/ /usr/local/
+ENV RUNNER_DATABASE=/var/lib/runner/runner.db RUNNER_WORKSPACE=archive
 VOLUME /var/lib/runner
+WORKDIR /project
 ENTRYPOINT ["runner"]
