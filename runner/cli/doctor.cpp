@@ -17,7 +17,9 @@
 #include <set>
 
 #include "executors/doctor.h"
+#include "executors/job_directory.h"
 #include "executors/workspace/tree.h"
+#include "runner/cli/last_words.h"
 #include "runner/hosts/git.h"
 #include "runner/run/console_report.h"
 #include "runner/run/session.h"
@@ -251,8 +253,10 @@ class Doctor {
     if (unfinished && !store_->adopt_run(run)) {
       return add({State::good, "leftovers", fmt::format("run {} has just been taken up; left alone", run), {}});
     }
-    if (unfinished) end_shell_jobs(run);
+    LastWords last_words(*store_, run);
+    if (unfinished) end_shell_jobs(run, last_words);
     for (const executors::Leftover& leftover : found) doctor_->remove(leftover);
+    if (unfinished) keep_logs(run, last_words);
     bool all_gone = true;
     if (run != 0) {
       fs::path directory = make_work_directory(*store_) / std::to_string(run);
@@ -264,6 +268,13 @@ class Doctor {
       }
     }
     if (unfinished) give_up(run);
+    if (last_words.withheld()) {
+      add({State::doubtful,
+           "leftovers",
+           fmt::format("what jobs of run {} said after their runner died is not kept: it had secrets to be masked",
+                       run),
+           {}});
+    }
     add({State::good,
          "leftovers",
          unfinished ? fmt::format("gave up run {}{}{}", run, found.empty() ? "" : " and removed ", summary(found))
@@ -272,20 +283,39 @@ class Doctor {
   }
 
   // A shell job has no container: it lives in a process of its own, which its executor knows to end.
-  void end_shell_jobs(RunId run) {
+  void end_shell_jobs(RunId run, LastWords& last_words) {
     const auto executor = executors::make_shell_executor(config_.shell_settings({}, {}));
+    executor->hurry();
+    std::stop_source stop;
+    stop.request_stop();
+    for_open_attempts(run, [&](const JobRow& job, const AttemptRow& attempt, const fs::path& directory) {
+      if (!attempt.handle.starts_with("shell:")) return;
+      executors::JobSpec spec;
+      spec.id = {store_->owner(), run, job.job, attempt.key.attempt, job.name};
+      spec.directory = directory;
+      spec.project_dir = (directory / "ws").string();
+      const auto execution = executor->adopt(spec, attempt.handle, attempt.log_cursor);
+      if (execution) last_words.keep(attempt, *execution, stop.get_token());
+    });  // the execution's destructor ends what still runs
+    executor->settle();
+  }
+
+  // A job in a container: its directory still has what nobody read. The container is gone.
+  void keep_logs(RunId run, LastWords& last_words) {
+    for_open_attempts(run, [&](const JobRow&, const AttemptRow& attempt, const fs::path& path) {
+      auto directory = executors::JobDirectory::open(path);
+      if (directory && directory->started()) last_words.keep(attempt, *directory);
+    });
+  }
+
+  template <class Function>
+  void for_open_attempts(RunId run, const Function& function) {
     const fs::path directory = make_work_directory(*store_) / std::to_string(run);
     for (const JobRow& job : store_->jobs(run)) {
       const auto attempt = store_->last_attempt(run, job.job);
-      if (!attempt || attempt->state == JobState::final || !attempt->handle.starts_with("shell:")) continue;
-      executors::JobSpec spec;
-      spec.id = {store_->owner(), run, job.job, attempt->key.attempt, job.name};
-      spec.directory = directory / fmt::format("j{}-{}", job.job, attempt->key.attempt);
-      spec.project_dir = (spec.directory / "ws").string();
-      executor->hurry();
-      executor->adopt(spec, attempt->handle, attempt->log_cursor).reset();  // its destructor ends it
+      if (!attempt || attempt->state == JobState::final) continue;
+      function(job, *attempt, directory / fmt::format("j{}-{}", job.job, attempt->key.attempt));
     }
-    executor->settle();
   }
 
   void give_up(RunId run) {

@@ -227,6 +227,54 @@ TEST_P(Resume, NothingIsRemovedUntilDoctorIsToldTo) {
   EXPECT_NE(project_.runs().at(1)["outcome"], nullptr);
 }
 
+constexpr const char* talkative = R"(
+talk:
+  script:
+    - echo waiting
+    - while [ ! -e "$GATE/open" ]; do sleep 0.05; done
+    - seq 1 3000
+    - echo "last words${TOKEN:+, secret $TOKEN}"
+    - echo x >"$GATE/said"
+    - sleep 600
+)";
+
+TEST_P(Resume, DoctorKeepsWhatAJobSaidMeanwhile) {
+  project_.pipeline(talkative);
+  auto run = start();
+  ASSERT_TRUE(run->wait_for("\"text\":\"waiting\""));
+  run->kill();
+  run->wait();
+  open_gate();
+  ASSERT_TRUE(eventually([&] { return gate_text("said") == "x\n"; }));
+  EXPECT_THAT(project_.logs({"talk"}), Not(HasSubstr("\nlast words\n")));
+  const Result clean = project_.run({"doctor", "--clean"});
+  EXPECT_EQ(clean.code, 0) << clean;
+  EXPECT_EQ(project_.leftovers(), "");
+  const std::string log = project_.logs({"talk"});
+  EXPECT_THAT(log, HasSubstr("$ echo waiting\nwaiting\n"));
+  EXPECT_THAT(log, HasSubstr("$ seq 1 3000\n" + numbers(1, 3000)));
+  EXPECT_THAT(log, HasSubstr("\nlast words\n"));
+  EXPECT_EQ(log.find("section_start:"), log.rfind("section_start:"));
+}
+
+TEST_P(Resume, DoctorKeepsNothingThatItCannotMask) {
+  project_.environment("TOKEN", "abcdef-secret-0123");
+  project_.pipeline(talkative);
+  auto run = start({"--secret", "TOKEN"});
+  ASSERT_TRUE(run->wait_for("\"text\":\"waiting\""));
+  ASSERT_TRUE(eventually([&] { return project_.logs({"talk"}).find("\nwaiting\n") != std::string::npos; }));
+  run->kill();
+  run->wait();
+  open_gate();
+  ASSERT_TRUE(eventually([&] { return gate_text("said") == "x\n"; }));
+  const Result clean = project_.run({"doctor", "--clean"});
+  EXPECT_EQ(clean.code, 0) << clean;
+  EXPECT_THAT(clean.out, HasSubstr("secrets"));
+  EXPECT_EQ(project_.leftovers(), "");
+  EXPECT_THAT(project_.logs({"talk"}), AllOf(HasSubstr("waiting\n"), Not(HasSubstr("last words, secret"))));
+  EXPECT_EQ(sh("cat '" + project_.database().string() + "'* | grep -ac 'abcdef-secret' || true"), "0\n");
+}
+
 INSTANTIATE_TEST_SUITE_P(By, Resume, testing::Values(false, true),
                          [](const auto& which) { return which.param ? "Docker" : "Shell"; });
 
