@@ -83,9 +83,12 @@ const std::vector<Library>& libraries() {
       {"libcurl", {"curl/"}, {"executors/aws/", "runner/hosts/"}},
       {"libsodium", {"sodium.h"}, {"runner/secrets/", "runner/store/"}},
       {"pugixml", {"pugixml.hpp"}, {"runner/"}},
-      {"RE2", {"re2/"}, {"pipelines/"}},
+      {"RE2", {"re2/"}, {"pipelines/", "runner/run/coverage."}, {"pipelines/expression_node.h"}},
       {"OpenSSL", {"openssl/"}, {"pipelines/", "executors/", "runner/"}},
-      {"nlohmann_json", {"nlohmann/"}, {"executors/", "runner/"}, {"executors/docker/json.h"}},
+      {"nlohmann_json",
+       {"nlohmann/"},
+       {"executors/", "runner/"},
+       {"executors/docker/json.h", "runner/run/report_json.h", "runner/cli/plan_json.h"}},
       {"fmt", {"fmt/"}, {"pipelines/", "executors/", "runner/"}},
   };
   return all;

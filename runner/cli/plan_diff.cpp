@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "runner/cli/plan_json.h"
 #include "runner/cli/plan_text.h"
 
 namespace runner {

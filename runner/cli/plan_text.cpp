@@ -1,4 +1,5 @@
 #include "runner/cli/plan_text.h"
+#include "runner/cli/plan_json.h"
 
 #include <fmt/core.h>
 #include <fmt/ranges.h>

@@ -1,7 +1,6 @@
 // A plan for people and programs: `plan`, `exec --dry-run`.
 #pragma once
 
-#include <nlohmann/json.hpp>
 #include <string>
 
 #include "runner/cli/load.h"
@@ -16,8 +15,6 @@ std::string plan_spine(const Loaded&);
 // An array of objects: name, stage, needs, dag (false: it waits for the earlier stages instead), when, included,
 // reason.
 std::string plan_json(const Loaded&);
-// One of these objects.
-nlohmann::json planned_json(const Loaded&, const pipelines::PlannedJob&);
 // Why the job is in or out, in one line; with what the rules saw, where none matched.
 std::string plan_reason(const Loaded&, pipelines::JobIndex);
 // The same graph for other programs: `runner plan --graph`.

@@ -230,9 +230,8 @@ TEST_F(Include, WhatItCannotBe) {
   EXPECT_EQ(fake.said("include: {loacl: a.yml}" + job),
             "pipeline.yml:1:11: unknown keyword \"loacl\" in `include` | did you mean \"local\"?\n");
   EXPECT_EQ(fake.said("include: {artifact: a.yml, job: x}" + job),
-            "pipeline.yml:1:11: `include:artifact` is not supported yet | only `trigger:include` takes files out of "
-            "artifacts\npipeline.yml:1:28: `include:job` is not supported yet | only `trigger:include` takes files out "
-            "of artifacts\n");
+            "pipeline.yml:1:10: `include:artifact` is for child pipelines | only `trigger:include` takes files out of "
+            "artifacts\n");
 }
 
 TEST_F(Include, ComposedTextIsTheSamePipeline) {

@@ -74,6 +74,7 @@ JobFinished ended(std::uint32_t job, Outcome outcome, int exit_code = -1, std::s
 
 RunFinished run_ended(Verdict verdict) {
   RunFinished end;
+  end.run = 7;
   end.time = noon;
   end.verdict = verdict;
   end.duration = 2000ms;
