@@ -5,17 +5,14 @@
 #include <future>
 #include <utility>
 
+#include "runner/run/overloaded.h"
+
 namespace runner {
 namespace {
 
 using pipelines::JobIndex;
 using pipelines::Outcome;
 using pipelines::Verdict;
-
-template <class... Handlers>
-struct Overloaded : Handlers... {
-  using Handlers::operator()...;
-};
 
 executors::JobResult failure(std::string reason, std::string message) {
   executors::JobResult result;

@@ -14,7 +14,7 @@
 //   job_retried   job, exit_code, reason, message (of the attempt that ended)
 //   report        job, kind, and what the report comes to (report_json.h); before the job's job_finished
 //   job_finished  job, outcome, exit_code (null: none), seconds, allowed, reason, message; coverage where there is one
-//   run_finished  outcome, seconds, message
+//   run_finished  outcome, seconds, message, critical_path (names)
 #pragma once
 
 #include <chrono>

@@ -230,6 +230,7 @@ class JsonConsole : public Observer {
     line["outcome"] = pipelines::to_string(e.verdict);
     line["seconds"] = seconds(e.duration);
     line["message"] = e.message;
+    line["critical_path"] = e.critical_path;
     add(line);
     output_.hurry();
   }

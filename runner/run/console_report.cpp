@@ -103,9 +103,9 @@ void append_failure(std::string& out, const Report& report, const ReportedJob& j
       out += lines.size() == 1 ? "  its last line:\n" : fmt::format("  its last {} lines:\n", lines.size());
       for (const std::string_view line : lines) out += fmt::format("  {} {}\n", bar, line);
     }
-    if (!lines.empty()) out += fmt::format("  all of it: runner logs {} {}\n", report.run, quoted(job.name));
+    if (!lines.empty()) out += fmt::format("  all of it: runner logs {} {}\n", job.run, quoted(job.own_name));
   }
-  if (!report.file.empty())
+  if (!report.file.empty() && job.run == report.run)
     out += fmt::format("  again:     runner exec {} {} --needs\n", quoted(report.file), quoted(job.name));
   out += '\n';
 }
@@ -183,6 +183,15 @@ void append_reports(std::string& out, const Report& report) {
   out += '\n';
 }
 
+// Only where there is more than one way through the run.
+std::string critical_path_line(const Report& report) {
+  const auto& path = report.end->critical_path;
+  if (path.size() < 2 || report.jobs.size() <= path.size()) return {};
+  std::string line = "critical path: ";
+  for (std::size_t i = 0; i < path.size(); ++i) line += (i > 0 ? " → " : "") + on_screen(path[i]);
+  return (report.width > 0 ? cut(line, report.width) : line) + "\n\n";
+}
+
 }  // namespace
 
 void Tail::add(std::string_view line) {
@@ -258,6 +267,7 @@ std::string closing_report(const Report& report) {
   }
   if (failures > most_failures) out += fmt::format("… and {} more that failed\n\n", failures - most_failures);
   append_table(out, report);
+  if (report.end != nullptr) out += critical_path_line(report);
   append_reports(out, report);
   if (report.end) {
     const Look shown = look(report.end->verdict);

@@ -29,6 +29,8 @@ class Tail {
 
 struct ReportedJob {
   std::string_view name, stage;
+  RunId run = 0;                     // its own: a child pipeline's is another
+  std::string_view own_name;         // without its parent's
   const JobFinished* end = nullptr;  // null: it has not ended
   const Tail* tail = nullptr;        // null: nothing is known
 };

@@ -137,6 +137,7 @@ void TextConsole::handle(const RunStarted& e) {
     by_index_[job.job] = &view;
     view.index = job.job;
     view.run = e.run;
+    view.own_name = on_screen(job.name);
     view.name = (e.parent_job.empty() ? "" : on_screen(e.parent_job) + " › ") + on_screen(job.name);
     view.stage = on_screen(job.stage);
   }
@@ -220,7 +221,8 @@ void TextConsole::handle(const RunFinished& e) {
   Report report{.run = run_, .file = file_, .jobs = {}, .end = &e, .colour = options_.colour, .width = width()};
   report.jobs.reserve(jobs_.size());
   for (const Job& job : jobs_) {
-    report.jobs.push_back({job.name, job.stage, job.end.get(), job.kept ? &job.kept->tail : nullptr});
+    report.jobs.push_back(
+        {job.name, job.stage, job.run, job.own_name, job.end.get(), job.kept ? &job.kept->tail : nullptr});
   }
   output_->add(closing_report(report));
   output_->hurry();

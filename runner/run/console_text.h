@@ -42,6 +42,7 @@ class TextConsole : public Observer {
     pipelines::JobIndex index = 0;
     RunId run = 0;
     std::string name, stage;  // as they may be shown
+    std::string own_name;     // without its parent's
     std::string prefix;       // the name, coloured and padded
     std::mutex mutex;
     std::unique_ptr<Live> live;

@@ -79,7 +79,8 @@ struct RunFinished {
   Clock::time_point time;
   pipelines::Verdict verdict = pipelines::Verdict::passed;
   std::chrono::milliseconds duration{0};
-  std::string message;  // why there was nothing to do, what it waits for …; may be empty
+  std::string message;                     // why there was nothing to do, what it waits for …; may be empty
+  std::vector<std::string> critical_path;  // the jobs that its length comes from, see critical_path.h
 };
 
 using Event =

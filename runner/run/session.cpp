@@ -13,6 +13,7 @@
 #include "pipelines/progress.h"
 #include "runner/hosts/commits.h"
 #include "runner/run/caches.h"
+#include "runner/run/critical_path.h"
 #include "runner/run/job_factory.h"
 #include "runner/run/recorder.h"
 #include "runner/run/reports.h"
@@ -168,7 +169,8 @@ SessionResult Session::run_with(Observer& console, Relay& relay, const Snapshot&
     }
   }
   // The recorder first: what is seen on a screen is on its way into the store.
-  const std::vector<Observer*> observers{&recorder, &console};
+  Spans spans;
+  const std::vector<Observer*> observers{&recorder, &spans, &console};
   for (Observer* observer : observers) observer->on(started);
   if (settings_.parent) settings_.parent->created(result.run);
 
@@ -189,6 +191,7 @@ SessionResult Session::run_with(Observer& console, Relay& relay, const Snapshot&
   finished.verdict = result.verdict;
   finished.duration = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begun);
   finished.message = closing_words(walked, settings_.file);
+  for (const auto job : critical_path(plan_, spans.all())) finished.critical_path.push_back(factory.name(job));
   for (Observer* observer : observers) observer->on(finished);
 
   executors::remove_tree(directory);
