@@ -148,7 +148,8 @@ class Checker {
     }
     const std::vector<std::string>& script = job.script.main;
     const bool empty = script.empty() || (script.size() == 1 && script[0].empty());
-    if (!empty || draft.spoilt) {
+    // Where a file could not be had, it may have the script.
+    if (!empty || draft.spoilt || (draft_.incomplete && !draft.has_script)) {
       return;
     }
     if (draft.has_script) {

@@ -50,6 +50,7 @@ constexpr std::string_view retry_words[] = {
     "bridge_pipeline_is_child_pipeline",
     "downstream_pipeline_creation_failed",
     "runner_provisioning_timeout",
+    "runner_interrupted",
 };
 
 bool read_retry_when(Reader& reader, const Key& key, Yaml yaml, Retry& out) {

@@ -147,6 +147,11 @@ TEST_F(Include, WhatIsMissingElsewhereIsSaidOnce) {
             "pipeline.yml:1:10: there is no gone.yml in the project\n");
 }
 
+TEST_F(Include, AJobMayHaveItsScriptInAFileThatCannotBeHad) {
+  EXPECT_EQ(fake.said("include: gone.yml\npackage: {needs: []}\n"),
+            fake.said("include: gone.yml\npackage: {needs: [], script: x}\n"));
+}
+
 TEST_F(Include, PathsThatAreRefused) {
   const std::string job = "\nx: {script: x}\n";
   EXPECT_EQ(fake.said("include: /etc/passwd" + job),
