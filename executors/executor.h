@@ -105,6 +105,7 @@ struct CacheSpec {
 // What to do in it, known when its turn comes.
 struct Work {
   Environment environment;                // the job's whole environment on top of the image's own
+  Environment files;                      // variables whose value is the path of a file that holds this
   std::vector<std::string> script;        // before_script and script, one shell
   std::vector<std::string> after_script;  // another shell
   std::chrono::seconds timeout{3600};     // of the script; then job_execution_timeout

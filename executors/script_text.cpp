@@ -74,6 +74,12 @@ std::string text(const Work& work, const std::vector<std::string>& items, std::s
     if (after && name == "CI_JOB_STATUS") continue;  // the bootstrap knows
     out += "export " + name + "=" + single_quoted(value) + "\n";
   }
+  // Beside the script itself: what runs it says where that is.
+  for (const auto& [name, value] : work.files) {
+    if (!is_identifier(name) || is_read_only(name)) continue;
+    out += "export " + name + "=\"${0%/*}/file." + name + "\"\n";
+    out += "(umask 077; printf %s " + single_quoted(value) + " >\"$" + name + "\") || exit 1\n";
+  }
   out += "set -o errexit\nset +o noclobber\n";  // and pipefail, which the bootstrap sees to
   if (!project_dir.empty()) out += "cd " + single_quoted(project_dir) + "\n";
   if (work.debug_trace) out += "set -o xtrace\n";

@@ -32,7 +32,7 @@ class Expander {
     for (const JobDraft& draft : drafts_) {
       total += draft.parallel ? draft.parallel->count : 1;
       if (total > drafts_.size() + most_parallel_jobs) {
-        findings_.error(draft.parallel->mark, "the `parallel` of this file make far too many jobs",
+        findings_.error(draft.parallel ? draft.parallel->mark : draft.job->mark, "the `parallel` of this file make far too many jobs",
                         fmt::format("at most {} in all", most_parallel_jobs));
         return;
       }
@@ -46,8 +46,9 @@ class Expander {
         add_instances(draft);
       } else {
         refuse_expressions(*draft.job);
-        const Mark mark = draft.job->mark;
-        add(std::move(*draft.job), std::move(draft), mark);
+        Job& job = *draft.job;
+        const Mark mark = job.mark;
+        add(std::move(job), std::move(draft), mark);
       }
     }
     pipeline_.jobs = std::move(jobs_);

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "pipelines/duration.h"
 #include "pipelines/variables.h"
 #include "runner/run/releases.h"
 #include "runner/version.h"
@@ -23,11 +24,36 @@ std::vector<std::string> expand_all(const VariableSet& variables, const std::vec
   return result;
 }
 
+// Without those that are files: their values are paths that only the job has.
 executors::Environment environment_of(const VariableSet& variables) {
   executors::Environment result;
   result.reserve(variables.entries().size());
-  for (const auto& [name, entry] : variables.entries()) result.emplace_back(name, entry.value);
+  for (const auto& [name, entry] : variables.entries()) {
+    if (!entry.file) result.emplace_back(name, entry.value);
+  }
   return result;
+}
+
+executors::Environment files_of(const VariableSet& variables) {
+  executors::Environment result;
+  for (const auto& [name, entry] : variables.entries()) {
+    if (entry.file) result.emplace_back(name, entry.value);
+  }
+  return result;
+}
+
+// docs.gitlab.com/ci/runners/configure_runners, "Set script and after_script timeouts": a duration; anything else is
+// told.
+void limit_by(const VariableSet& variables, std::string_view name, std::chrono::seconds& timeout,
+              std::vector<std::string>& warnings) {
+  const auto* entry = variables.find(name);
+  if (entry == nullptr || entry->value.empty()) return;
+  const auto limit = pipelines::parse_duration(entry->value);
+  if (!limit || limit->count() <= 0) {
+    warnings.push_back(fmt::format("{} is no duration: {}", name, entry->value));
+  } else {
+    timeout = *limit;
+  }
 }
 
 executors::ServiceSpec service_spec(const pipelines::Service& service, const VariableSet& job_variables) {
@@ -242,12 +268,27 @@ JobFactory::Made JobFactory::make(const JobKey& key, const JobInputs& inputs) co
     for (const auto& service : job.services) spec.services.push_back(service_spec(service, expanded));
   }
 
+  // docs.gitlab.com/ci/runners/configure_runners, "Git strategy": here there is nothing to fetch and nothing left from
+  // an earlier job, so that `fetch` is `clone` and `none` is `empty`.
+  if (const auto* strategy = expanded.find("GIT_STRATEGY"); strategy != nullptr) {
+    if (strategy->value == "none" || strategy->value == "empty") {
+      spec.sources = {};
+    } else if (!strategy->value.empty() && strategy->value != "clone" && strategy->value != "fetch") {
+      made.warnings.push_back("GIT_STRATEGY is clone, fetch, none or empty, not " + strategy->value);
+    }
+  }
+
   executors::Work& work = made.work;
   work.environment = environment_of(expanded);
+  work.files = files_of(expanded);
   work.script = job.script.before;
   work.script.insert(work.script.end(), job.script.main.begin(), job.script.main.end());
   work.after_script = job.script.after;
   work.timeout = timeout;
+  std::chrono::seconds script_timeout = timeout;
+  limit_by(expanded, "RUNNER_SCRIPT_TIMEOUT", script_timeout, made.warnings);
+  work.timeout = std::min(timeout, script_timeout);  // the job's is the longest
+  limit_by(expanded, "RUNNER_AFTER_SCRIPT_TIMEOUT", work.after_timeout, made.warnings);
   work.artifacts = artifacts_spec(job.artifacts, expanded);
   made.caches = cache_uses(job.caches, {expanded, settings_.sources, settings_.protected_ref, settings_.last_commit},
                            made.warnings);

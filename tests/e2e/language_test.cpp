@@ -763,5 +763,39 @@ TEST(LanguageTrigger, CtrlCStopsTheChildToo) {
   EXPECT_LT(result.seconds, 30);
 }
 
+// --- variables that the runner itself reads ------------------------------------------------------------------------
+
+TEST(LanguageRunnerVariables, GitStrategyNoneHasNoSources) {
+  Project project;
+  project.file("tracked", "x");
+  project.pipeline(R"(
+default: {image: busybox}
+variables: {RUNNER_NETWORK: none}
+with: {script: ls}
+none: {variables: {GIT_STRATEGY: none}, script: 'ls; pwd'}
+odd: {variables: {GIT_STRATEGY: deep}, script: ls}
+)");
+  for (const bool docker : {false, true}) {
+    const Result result = docker ? project.docker() : project.exec();
+    EXPECT_EQ(result.code, 0) << result;
+    EXPECT_THAT(result.printed("with"), HasSubstr("tracked"));
+    EXPECT_THAT(result.printed("none"), Not(HasSubstr("tracked")));
+    EXPECT_THAT(result.warnings("odd"), Contains(HasSubstr("GIT_STRATEGY is clone, fetch, none or empty, not deep")));
+  }
+}
+
+TEST(LanguageRunnerVariables, ScriptAndAfterScriptHaveTimeoutsOfTheirOwn) {
+  Project project;
+  project.pipeline(R"(
+script: {variables: {RUNNER_SCRIPT_TIMEOUT: 1s}, script: sleep 30, after_script: [echo "after $CI_JOB_STATUS"]}
+after: {variables: {RUNNER_AFTER_SCRIPT_TIMEOUT: 1s}, script: echo, after_script: [sleep 30]}
+)");
+  const Result result = project.exec();
+  EXPECT_EQ(result.code, 1) << result;
+  EXPECT_EQ(result.reason("script"), "job_execution_timeout");
+  EXPECT_EQ(result.outcome("after"), "passed");
+  EXPECT_LT(result.seconds, 25);
+}
+
 }  // namespace
 }  // namespace e2e

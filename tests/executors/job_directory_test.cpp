@@ -88,6 +88,17 @@ TEST_P(JobDirectoryTest, TheShellThatTakesTheGoHidesItself) {
   EXPECT_EQ(output(), "unset " + in_job("script").string() + " 0\n");
 }
 
+TEST_P(JobDirectoryTest, FileVariablesArePathsOfTheirValue) {
+  work_.files = {{"KEY", "line '1'\nline $2\n"}};
+  work_.after_script = {"cat \"$KEY\""};
+  const auto followed = run_script({"cat \"$KEY\"; cd /; test -s \"$KEY\""});
+  EXPECT_EQ(followed.exit_code, 0);
+  EXPECT_EQ(followed.after_code, 0);
+  const std::string text = timeless(log_.bytes());
+  EXPECT_NE(text.find("test -s \"$KEY\"\nline '1'\nline $2\n<section_end step_script>"), std::string::npos) << text;
+  EXPECT_NE(text.find("$ cat \"$KEY\"\nline '1'\nline $2\n<section_end after_script>"), std::string::npos) << text;
+}
+
 TEST_P(JobDirectoryTest, AfterScriptSeesTheStatus) {
   work_.after_script = {"echo $CI_JOB_STATUS; pwd", "exit 3"};
   const auto followed = run_script({"cd /", "false"});
