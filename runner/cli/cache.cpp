@@ -66,6 +66,7 @@ int clear(const CommandLine& line, const CacheOptions& options) {
   const std::uint64_t gone = store->clear_caches(project, key);
   if (key && gone == 0) {
     std::vector<std::string_view> keys;
+    keys.reserve(rows.size());
     for (const CacheRow& row : rows) keys.push_back(row.key);
     const std::string_view near = pipelines::nearest(*key, keys);
     throw UsageError(
