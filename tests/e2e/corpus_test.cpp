@@ -30,7 +30,7 @@ std::optional<std::string> after(const std::string& text, std::string_view prefi
   return text.substr(prefix.size());
 }
 
-// The parts of a text between separators, which stands in it once or more.
+// The parts of a text between separators; the whole where there is none.
 std::vector<std::string> split(const std::string& text, std::string_view separator) {
   std::vector<std::string> parts;
   std::size_t begin = 0;
@@ -204,6 +204,8 @@ void expect(Project& project, const Result& result, const std::string& what) {
     expect_refused(result, *message);
   } else if (const auto tag = after(what, "tag ")) {
     EXPECT_EQ(project.git("tag --list"), *tag) << result;
+  } else if (what == "no tag") {
+    EXPECT_EQ(project.git("tag --list"), "") << result;
   } else if (what == "valid") {
     const Result lint = project.run({"lint", "pipeline.yml"});
     EXPECT_EQ(lint.code, 0) << lint;
