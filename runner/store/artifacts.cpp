@@ -611,7 +611,7 @@ ArtifactId Store::Impl::keep_tree(const std::filesystem::path& directory, std::s
 ArtifactId Store::store_tree(const AttemptKey& key, std::string_view kind, std::string_view name,
                              const std::filesystem::path& directory, std::optional<UnixMs> expires,
                              const std::stop_token& stop) {
-  return impl_->keep_tree(directory, std::move(stop), [&](Connection& c, std::int64_t tree, bool) {
+  return impl_->keep_tree(directory, stop, [&](Connection& c, std::int64_t tree, bool) {
     return add_artifact(c, key, kind, name, tree, expires);
   });
 }

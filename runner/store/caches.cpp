@@ -54,7 +54,7 @@ CacheRow row_of(const Query& query) {
 SavedCache Store::save_cache(std::string_view project, std::string_view key, const std::filesystem::path& directory,
                              const std::stop_token& stop) {
   SavedCache saved;
-  impl_->keep_tree(directory, std::move(stop), [&](Connection& c, std::int64_t tree, bool stored) {
+  impl_->keep_tree(directory, stop, [&](Connection& c, std::int64_t tree, bool stored) {
     point(c, project, key, tree);
     saved = look_at(c, tree).value_or(SavedCache{});
     saved.stored = stored;
