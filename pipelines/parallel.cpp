@@ -32,7 +32,8 @@ class Expander {
     for (const JobDraft& draft : drafts_) {
       total += draft.parallel ? draft.parallel->count : 1;
       if (total > drafts_.size() + most_parallel_jobs) {
-        findings_.error(draft.parallel ? draft.parallel->mark : draft.job->mark, "the `parallel` of this file make far too many jobs",
+        findings_.error(draft.parallel ? draft.parallel->mark : draft.job->mark,
+                        "the `parallel` of this file make far too many jobs",
                         fmt::format("at most {} in all", most_parallel_jobs));
         return;
       }
