@@ -162,6 +162,12 @@ class Checker {
     }
   }
 
+  // A word that was read: what is no such word has been said.
+  static bool is_when(Yaml when) {
+    static constexpr std::string_view words[] = {"on_success", "on_failure", "always", "manual"};
+    return when.is_null() || std::ranges::find(words, when.text()) != std::end(words);
+  }
+
   void check_delay(const Job& job, const JobDraft& draft) {
     if (job.when == When::delayed && !draft.start_in && !draft.spoilt) {
       findings_.error(draft.body.find("when").mark(),
@@ -175,8 +181,7 @@ class Checker {
       findings_.error(draft.body.find_key("start_in").mark(),
                       fmt::format("job \"{}\" has both `start_in` and `rules`", job.written_name()),
                       "write `when: delayed` and `start_in` in the rule");
-    } else if (const Yaml when = draft.body.find("when");
-               job.when != When::delayed && (!when || when.text() == "on_success")) {
+    } else if (const Yaml when = draft.body.find("when"); job.when != When::delayed && (!when || is_when(when))) {
       findings_.error(draft.body.find_key("start_in").mark(),
                       fmt::format("job \"{}\" has `start_in` without `when: delayed`", job.written_name()),
                       "add `when: delayed`");

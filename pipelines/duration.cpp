@@ -23,6 +23,15 @@ constexpr auto units = std::to_array<std::pair<std::string_view, double>>({
     {"yrs", year},   {"year", year},   {"years", year},
 });
 
+// chronic_duration reads numbers in words.
+constexpr auto numbers = std::to_array<std::pair<std::string_view, double>>({
+    {"one", 1},       {"two", 2},       {"three", 3},    {"four", 4},     {"five", 5},       {"six", 6},
+    {"seven", 7},     {"eight", 8},     {"nine", 9},     {"ten", 10},     {"eleven", 11},    {"twelve", 12},
+    {"thirteen", 13}, {"fourteen", 14}, {"fifteen", 15}, {"sixteen", 16}, {"seventeen", 17}, {"eighteen", 18},
+    {"nineteen", 19}, {"twenty", 20},   {"thirty", 30},  {"forty", 40},   {"fifty", 50},     {"sixty", 60},
+    {"seventy", 70},  {"eighty", 80},   {"ninety", 90},
+});
+
 bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
@@ -35,6 +44,13 @@ class Reader {
 
   std::optional<double> number() {
     const std::size_t start = at_;
+    if (at_ < text_.size() && is_letter(text_[at_])) {
+      const std::string letters = word();
+      for (const auto& [name, value] : numbers) {
+        if (name == letters) return value;
+      }
+      return std::nullopt;
+    }
     if (at_ < text_.size() && (text_[at_] == '-' || text_[at_] == '+')) ++at_;
     const std::size_t digits = at_;
     while (at_ < text_.size() && (is_digit(text_[at_]) || text_[at_] == '.')) ++at_;

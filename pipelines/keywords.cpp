@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 
 namespace pipelines {
 namespace {
@@ -93,6 +94,21 @@ bool read_tags(Reader& reader, const Key& key, Yaml yaml, JobDraft& draft) {
     return false;
   }
   return draft.job->tags.size() < most || reader.wrong(key, yaml, fmt::format("must be fewer than {}", most));
+}
+
+// docs.gitlab.com/ci/yaml/#resource_group: which characters, and that no slash stands at the ends.
+bool read_resource_group(Reader& reader, const Key& key, Yaml yaml, JobDraft& draft) {
+  if (!read(reader, key, yaml, draft.job->resource_group)) {
+    return false;
+  }
+  const std::string& group = draft.job->resource_group;
+  const bool fits = !group.empty() && std::ranges::all_of(group, [](unsigned char c) {
+    return std::isalnum(c) != 0 || std::string_view("-_/${}. ").find(static_cast<char>(c)) != std::string_view::npos;
+  });
+  if (!fits || group.front() == '/' || group.back() == '/') {
+    return reader.wrong(key, yaml, "may have letters, digits, spaces and -_/${}. only, and no slash at its ends");
+  }
+  return true;
 }
 
 bool read_dependencies(Reader& reader, const Key& key, Yaml yaml, JobDraft& draft) {
@@ -199,7 +215,7 @@ constexpr JobKeyword job_table[] = {
     {{"interruptible", of_job<&Job::interruptible>}, in_default},
     {{"dependencies", read_dependencies, shape_for<std::vector<std::string>>}},
     {{"environment", of_job<&Job::environment>}},
-    {{"resource_group", of_job<&Job::resource_group>}},
+    {{"resource_group", read_resource_group, shape_for<std::string>}},
     {{"release", of_job<&Job::release>}},
     {{"pages", of_job<&Job::pages>}},
     {{"publish", read_publish, shape_for<std::string>}},

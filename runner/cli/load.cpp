@@ -166,7 +166,7 @@ RunFacts run_facts(const Loaded& loaded, const PlanOptions& options, std::string
 // and every `changes` holds. Empty: HEAD's parent.
 std::optional<std::string> own_base(const GitFacts& git, const RunFacts& facts, const std::string& since) {
   if (!since.empty()) return since;
-  if (!has_push_diff(facts.event)) return std::nullopt;
+  if (!has_push_diff(facts.event) || !facts.tag.empty()) return std::nullopt;
   if (facts.event == "pre_push") {
     if (git.remote_sha.empty()) return std::nullopt;  // a branch that is new there
     return git.remote_sha;

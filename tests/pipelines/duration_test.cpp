@@ -15,7 +15,9 @@ TEST(Duration, ReadsWhatGitLabsDocumentationShows) {
   const std::vector<std::pair<std::string, std::chrono::seconds>> cases = {
       {"3600 seconds", 1h},
       {"60 minutes", 1h},
-      {"one", -1s},  // numbers are digits
+      {"one hour", 1h},
+      {"one", 1s},
+      {"Two weeks and thirty minutes", 14 * 24h + 30min},
       {"3h 30m", 3h + 30min},
       {"3h30m", 3h + 30min},
       {"2h20min", 2h + 20min},
