@@ -193,6 +193,23 @@ std::string record(const Loaded& loaded, const ExecOptions& options, const Confi
   return document.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
+// What record() wrote.
+PlanInputs recorded_inputs(const json& recorded) {
+  PlanInputs inputs;
+  inputs.predefined = values_of(recorded.at("predefined"));
+  inputs.variables = values_of(recorded.at("variables"));
+  if (recorded.contains("project")) inputs.project = project_of(recorded.at("project"), inputs.predefined);
+  inputs.secret_names = recorded.at("secrets").get<std::vector<std::string>>();
+  inputs.jobs = recorded.at("jobs").get<std::vector<std::string>>();
+  inputs.with_needs = recorded.at("needs");
+  inputs.changed = answers_of(recorded.at("changed"));
+  inputs.project_paths = answers_of(recorded.value("project_paths", json::object()));
+  if (!recorded.at("source_paths").is_null()) {
+    inputs.source_paths = recorded.at("source_paths").get<std::vector<std::string>>();
+  }
+  return inputs;
+}
+
 // --- running ------------------------------------------------------------------------------------------------------
 
 int code_of(pipelines::Verdict verdict) {
@@ -240,6 +257,16 @@ std::string first_line_of(const std::vector<pipelines::Diagnostic>& diagnostics,
   return {};
 }
 
+// A child pipeline that an earlier process began, from what it recorded: its files may have changed since.
+std::unique_ptr<Loaded> load_recorded_child(const Loaded& parent, const ChildRequest& request,
+                                            std::vector<NamedValue> masked) {
+  for (const auto& variable : request.asked.variables) {
+    if (variable.masked) masked.push_back({variable.name, variable.value});
+  }
+  return load_again(parent.file, request.taken_up->pipeline_text,
+                    recorded_inputs(json::parse(request.taken_up->options)), masked);
+}
+
 // Jobs' threads call it.
 ChildLoader child_loader(const Loaded& parent, const Config& config, const ExecOptions& options,
                          const std::vector<NamedValue>& masked) {
@@ -248,8 +275,10 @@ ChildLoader child_loader(const Loaded& parent, const Config& config, const ExecO
     child->file = "child pipeline";
     try {
       const auto loaded =
-          load_child({parent, request.asked.what->config, options.plan.revision, request.asked.variables, masked,
-                      request.asked.artifacts, include_settings(config)});
+          request.taken_up != nullptr
+              ? load_recorded_child(parent, request, masked)
+              : load_child({parent, request.asked.what->config, options.plan.revision, request.asked.variables, masked,
+                            request.asked.artifacts, include_settings(config)});
       child->complaint = first_line_of(loaded->parsed.diagnostics, loaded->parsed.sources);
       if (child->complaint.empty()) child->complaint = first_line_of(loaded->plan.diagnostics, loaded->parsed.sources);
       if (child->complaint.empty() && config.executor.value != ExecutorKind::shell) {
@@ -411,18 +440,7 @@ int resume(const CommandLine& line, ExecOptions options) {
   if (run->outcome) throw UsageError(fmt::format("run {} is over: {}", run->id, pipelines::to_string(*run->outcome)));
 
   const json recorded = json::parse(run->options);
-  PlanInputs inputs;
-  inputs.predefined = values_of(recorded.at("predefined"));
-  inputs.variables = values_of(recorded.at("variables"));
-  if (recorded.contains("project")) inputs.project = project_of(recorded.at("project"), inputs.predefined);
-  inputs.secret_names = recorded.at("secrets").get<std::vector<std::string>>();
-  inputs.jobs = recorded.at("jobs").get<std::vector<std::string>>();
-  inputs.with_needs = recorded.at("needs");
-  inputs.changed = answers_of(recorded.at("changed"));
-  inputs.project_paths = answers_of(recorded.value("project_paths", json::object()));
-  if (!recorded.at("source_paths").is_null()) {
-    inputs.source_paths = recorded.at("source_paths").get<std::vector<std::string>>();
-  }
+  PlanInputs inputs = recorded_inputs(recorded);
 
   // Secrets were never stored: they are given again.
   std::vector<NamedValue> masked = masked_values(options);

@@ -155,7 +155,11 @@ executors::JobResult Children::run(const JobKey& key, const DownstreamRequest& a
         "reached_max_descendant_pipelines_depth",
         fmt::format("a child pipeline of a child pipeline cannot have one itself: at most {} levels", deepest_child));
   }
-  const std::shared_ptr<ChildPipeline> child = load_({asked, sources_});
+  const std::optional<RunRow> before = store_.child_run(run_, key.job + 1);
+  if (before && before->outcome) return result_of({before->id, *before->outcome});
+  std::optional<RunDetail> begun;
+  if (before && store_.adopt_run(before->id)) begun = store_.run(before->id);
+  const std::shared_ptr<ChildPipeline> child = load_({asked, sources_, begun ? &*begun : nullptr});
   if (child->complaint.empty() && child->plan.included_count() == 0) {
     child->complaint = "it has nothing to run: " + child->plan.empty_reason;
   }
@@ -163,17 +167,12 @@ executors::JobResult Children::run(const JobKey& key, const DownstreamRequest& a
     return failure("downstream_pipeline_creation_failed",
                    "the child pipeline could not be created: " + child->complaint);
   }
-  return start(key, asked, child, notices, stop);
+  return start(key, asked, child, begun ? std::optional(begun->id) : std::nullopt, notices, stop);
 }
 
 executors::JobResult Children::start(const JobKey& key, const DownstreamRequest& asked,
-                                     std::shared_ptr<const ChildPipeline> child, executors::Notices& notices,
-                                     const std::stop_token& stop) {
-  const std::optional<RunRow> before = store_.child_run(run_, key.job + 1);
-  if (before && before->outcome) return result_of({before->id, *before->outcome});
-  std::optional<RunId> taken_up;
-  if (before && store_.adopt_run(before->id)) taken_up = before->id;
-
+                                     std::shared_ptr<const ChildPipeline> child, std::optional<RunId> taken_up,
+                                     executors::Notices& notices, const std::stop_token& stop) {
   const auto created = [&notices](RunId run) { notices.status(fmt::format("its pipeline is run {}", run)); };
   if (asked.what->strategy != pipelines::Downstream::Strategy::none) {
     return result_of(runner_({*child, key, taken_up, created}, stop));

@@ -27,7 +27,8 @@ inline constexpr unsigned deepest_child = 2;
 // What the child pipeline is made of.
 struct ChildRequest {
   const DownstreamRequest& asked;
-  std::filesystem::path sources;  // the run's snapshot
+  std::filesystem::path sources;        // the run's snapshot
+  const RunDetail* taken_up = nullptr;  // begun by an earlier process: what is recorded of it, to be made again
 };
 
 struct ChildPipeline {
@@ -93,7 +94,7 @@ class Children : public Downstreams {
 
  private:
   executors::JobResult start(const JobKey&, const DownstreamRequest&, std::shared_ptr<const ChildPipeline>,
-                             executors::Notices&, const std::stop_token&);
+                             std::optional<RunId> taken_up, executors::Notices&, const std::stop_token&);
 
   Store& store_;
   const RunId run_;

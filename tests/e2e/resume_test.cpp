@@ -1,6 +1,9 @@
 // The runner is killed; its jobs go on, nothing is removed, and whoever comes next takes the run up where it was.
 #include <gmock/gmock.h>
 
+#include <chrono>
+#include <thread>
+
 #include "tests/e2e/project.h"
 
 namespace e2e {
@@ -92,6 +95,36 @@ TEST_P(Resume, TakesTheRunUpWhereItWas) {
   EXPECT_THAT(log, HasSubstr("$ seq 3001 6000\n" + numbers(3001, 6000) +
                              "$ cat out.txt\nbuilt\n$ echo mine >mine.txt\nsection_end:"));
   EXPECT_THAT(log, HasSubstr("after success\n"));
+}
+
+TEST_P(Resume, TakesAChildPipelineUpWithItsParent) {
+  project_.file("child.yml", R"(
+wait: {script: ['echo waiting; echo once >>"$GATE/starts"', 'while [ ! -e "$GATE/open" ]; do sleep 0.05; done']}
+next: {needs: [wait], script: echo next}
+)");
+  project_.pipeline(R"(
+start:
+  stage: build
+  trigger: {include: child.yml, strategy: depend, forward: {pipeline_variables: true}}
+after: {script: echo after}
+)");
+  auto run = start();
+  ASSERT_TRUE(run->wait_for("\"text\":\"waiting\""));
+  run->kill();
+  run->wait();
+  project_.file("child.yml", "other: {script: echo other}\n");
+  open_gate();
+  const Result result = resume();  // the newest that nobody started: the parent
+  EXPECT_EQ(result.code, 0) << result;
+  for (const char* job : {"start", "after", "wait", "next"}) EXPECT_EQ(result.outcome(job), "passed") << job;
+  EXPECT_EQ(gate_text("starts"), "once\n");
+  EXPECT_EQ(project_.runs().size(), 2U);
+  EXPECT_EQ(project_.runs().at(0)["outcome"], "passed");
+  EXPECT_EQ(project_.runs().at(1)["outcome"], "passed");
+  // What the dead runner had prepared ahead looks once a second whether it is still wanted.
+  for (int i = 0; i < 50 && !project_.leftovers().empty(); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
 }
 
 TEST_P(Resume, AJobThatEndedMeanwhileKeepsItsExitCodeAndItsLastWords) {
