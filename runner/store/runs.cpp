@@ -15,7 +15,6 @@ using pipelines::Verdict;
 namespace {
 
 constexpr int queued = static_cast<int>(JobState::queued);
-constexpr int prepared = static_cast<int>(JobState::prepared);
 constexpr int running = static_cast<int>(JobState::running);
 constexpr int final_state = static_cast<int>(JobState::final);
 
@@ -143,17 +142,6 @@ bool Store::begin_attempt(const AttemptKey& key) {
           key.job, final_state)
         .run();  // a manual job that waited
     return true;
-  });
-}
-
-bool Store::attempt_prepared(const AttemptKey& key, std::string_view handle) {
-  return impl_->database.write("record a prepared job", [&](Connection& c) {
-    Query(
-        c,
-        "UPDATE attempts SET state = max(state, ?), handle = ? WHERE run = ? AND job = ? AND attempt = ? AND state < ?",
-        prepared, handle, key.run, key.job, key.attempt, final_state)
-        .run();
-    return c.changes() > 0;
   });
 }
 
@@ -293,7 +281,7 @@ std::vector<JobRow> Store::jobs(RunId run) const {
     std::vector<JobRow> rows;
     Query query(c,
                 "SELECT j.job, j.name, j.stage, j.state, j.outcome, j.allowed, j.exit_code, j.reason, j.message, "
-                "ifnull(a.attempt, 0), ifnull(a.state, 0), a.started, a.finished, j.coverage FROM jobs j "
+                "ifnull(a.attempt, 0), a.started, a.finished, j.coverage FROM jobs j "
                 "LEFT JOIN attempts a ON a.run = j.run AND a.job = j.job AND a.attempt = "
                 "(SELECT max(attempt) FROM attempts WHERE run = j.run AND job = j.job) WHERE j.run = ? ORDER BY j.job",
                 run);
@@ -309,12 +297,9 @@ std::vector<JobRow> Store::jobs(RunId run) const {
       row.reason = query.text(7);
       row.message = query.text(8);
       row.attempts = static_cast<std::uint32_t>(query.integer(9));
-      if (row.state == JobState::queued && query.integer(10) == prepared) {
-        row.state = JobState::prepared;
-      }
-      row.started = query.maybe(11);
-      row.finished = query.maybe(12);
-      row.coverage = query.maybe_real(13);
+      row.started = query.maybe(10);
+      row.finished = query.maybe(11);
+      row.coverage = query.maybe_real(12);
       rows.push_back(std::move(row));
     }
     return rows;

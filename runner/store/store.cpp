@@ -22,8 +22,6 @@ std::string_view to_string(JobState state) {
   switch (state) {
     case JobState::queued:
       return "queued";
-    case JobState::prepared:
-      return "prepared";
     case JobState::running:
       return "running";
     case JobState::final:

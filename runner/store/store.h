@@ -48,7 +48,7 @@ class StoreError : public executors::WorldError {
 };
 
 // Stored as numbers: append, never renumber.
-enum class JobState : std::uint8_t { queued = 0, prepared = 1, running = 2, final = 3 };
+enum class JobState : std::uint8_t { queued = 0, running = 2, final = 3 };
 std::string_view to_string(JobState);
 
 struct NewJob {
@@ -99,7 +99,7 @@ struct RunDetail : RunRow {
 
 struct AttemptRow {
   AttemptKey key;
-  JobState state = JobState::prepared;
+  JobState state = JobState::queued;
   std::string handle;                         // Execution::handle(): how to find it again
   std::optional<pipelines::Outcome> outcome;  // set when state is final
   int exit_code = -1;
@@ -250,7 +250,6 @@ class Store {
   // Before anything is made for the attempt. Claims the job's lease; false when another living process has it, or the
   // job is final (but `manual`, which only waits, may begin).
   bool begin_attempt(const AttemptKey&);
-  bool attempt_prepared(const AttemptKey&, std::string_view handle);  // the sandbox stands
   // Write it before the go is given; with the handle in the same transaction, if there is one.
   bool attempt_started(const AttemptKey&, UnixMs started, std::string_view handle = {});
   // The one final state. False when the attempt had ended already: the first end stays. Releases the job's lease

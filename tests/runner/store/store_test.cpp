@@ -125,9 +125,7 @@ TEST_F(StoreTest, AJobFromBeginningToEnd) {
   EXPECT_EQ(store.jobs(run)[0].state, JobState::queued);
   EXPECT_TRUE(store.begin_attempt(key));
   EXPECT_TRUE(store.begin_attempt(key)) << "once more is fine";
-  EXPECT_TRUE(store.attempt_prepared(key, "container abc"));
-  EXPECT_EQ(store.jobs(run)[0].state, JobState::prepared);
-  EXPECT_TRUE(store.attempt_started(key, 5000));
+  EXPECT_TRUE(store.attempt_started(key, 5000, "container abc"));
   EXPECT_EQ(store.jobs(run)[0].state, JobState::running);
   EXPECT_EQ(store.attempt(key)->handle, "container abc");
   EXPECT_TRUE(store.finish_attempt(key, {Outcome::failed, 3, "script_failure", "exit code 3", true, false, 6000}));
@@ -152,14 +150,13 @@ TEST_F(StoreTest, AStateNeverGoesBackwards) {
   const AttemptKey key{run, 1, 1};
   ASSERT_TRUE(store.begin_attempt(key));
   ASSERT_TRUE(store.attempt_started(key, 1));
-  EXPECT_TRUE(store.attempt_prepared(key, "late")) << "kept as the handle";
+  EXPECT_TRUE(store.attempt_started(key, 2)) << "once more is fine";
   EXPECT_EQ(store.attempt(key)->state, JobState::running);
   EXPECT_FALSE(store.drop_attempt(key)) << "it runs";
   EXPECT_FALSE(store.end_job(run, 1, Outcome::skipped)) << "it runs";
   ASSERT_TRUE(store.finish_attempt(key, {Outcome::passed, 0, "", "", false, false, 2}));
   EXPECT_FALSE(store.finish_attempt(key, {Outcome::cancelled, -1, "", "", false, false, 3}));
   EXPECT_FALSE(store.attempt_started(key, 4));
-  EXPECT_FALSE(store.attempt_prepared(key, "x"));
   EXPECT_FALSE(store.begin_attempt(key));
   EXPECT_FALSE(store.begin_attempt({run, 1, 2})) << "the job is over";
   EXPECT_FALSE(store.end_job(run, 1, Outcome::cancelled));
@@ -214,7 +211,6 @@ TEST_F(StoreTest, JobsThatNeverRan) {
   EXPECT_TRUE(store.begin_attempt({run, 2, 1})) << "a manual job only waits";
   EXPECT_EQ(store.jobs(run)[1].outcome, std::nullopt);
   ASSERT_TRUE(store.begin_attempt({run, 3, 1}));
-  ASSERT_TRUE(store.attempt_prepared({run, 3, 1}, "h"));
   EXPECT_TRUE(store.drop_attempt({run, 3, 1}));
   EXPECT_THAT(store.attempts(run, 3), IsEmpty());
   EXPECT_TRUE(store.end_job(run, 3, Outcome::skipped));
@@ -372,8 +368,7 @@ TEST_F(StoreTest, AKilledProcessesRunIsAdoptedAtOnceByOne) {
       Store theirs(file);
       const RunId id = theirs.create_run(new_run());
       theirs.begin_attempt({id, 1, 1});
-      theirs.attempt_prepared({id, 1, 1}, "container abc");
-      theirs.attempt_started({id, 1, 1}, 5);
+      theirs.attempt_started({id, 1, 1}, 5, "container abc");
       tell();
       ::pause();
     });
