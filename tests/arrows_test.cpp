@@ -80,7 +80,7 @@ const std::vector<Library>& libraries() {
       {"toml++", {"toml++/", "toml.hpp"}, {"runner/config/"}},
       {"libarchive", {"archive.h", "archive_entry.h"}, {"executors/", "runner/store/"}},
       {"zstd", {"zstd.h", "zdict.h"}, {"runner/store/"}},
-      {"libcurl", {"curl/"}, {"executors/aws/", "runner/hosts/"}},
+      {"libcurl", {"curl/"}, {"executors/http/", "runner/hosts/"}},
       {"libsodium", {"sodium.h"}, {"runner/secrets/", "runner/store/"}},
       {"pugixml", {"pugixml.hpp"}, {"runner/"}},
       {"RE2", {"re2/"}, {"pipelines/", "runner/run/coverage."}, {"pipelines/expression_node.h"}},
