@@ -82,13 +82,13 @@ const std::vector<Library>& libraries() {
       {"zstd", {"zstd.h", "zdict.h"}, {"runner/store/"}},
       {"libcurl", {"curl/"}, {"executors/http/", "runner/hosts/"}},
       {"libsodium", {"sodium.h"}, {"runner/secrets/", "runner/store/"}},
-      {"pugixml", {"pugixml.hpp"}, {"runner/"}},
+      {"pugixml", {"pugixml.hpp"}, {"executors/aws/", "runner/"}},
       {"RE2", {"re2/"}, {"pipelines/", "runner/run/coverage."}, {"pipelines/expression_node.h"}},
       {"OpenSSL", {"openssl/"}, {"pipelines/", "executors/", "runner/"}},
       {"nlohmann_json",
        {"nlohmann/"},
        {"executors/", "runner/"},
-       {"executors/docker/json.h", "runner/run/report_json.h", "runner/cli/plan_json.h"}},
+       {"executors/aws/", "executors/docker/json.h", "runner/run/report_json.h", "runner/cli/plan_json.h"}},
       {"fmt", {"fmt/"}, {"pipelines/", "executors/", "runner/"}},
   };
   return all;

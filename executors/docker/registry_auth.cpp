@@ -1,18 +1,10 @@
 // Registry credentials, from where the docker CLI keeps them.
-#include <fcntl.h>
 #include <fmt/core.h>
-#include <poll.h>
-#include <spawn.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <chrono>
-#include <csignal>
 #include <cstdlib>
-#include <cstring>
 #include <fstream>
 #include <sstream>
 #include <system_error>
@@ -20,14 +12,12 @@
 #include "executors/docker/engine.h"
 #include "executors/docker/engine_http.h"
 #include "executors/docker/json.h"
-
-extern char** environ;
+#include "executors/helper_process.h"
 
 namespace executors::docker {
 namespace {
 
 using nlohmann::json;
-using std::chrono::steady_clock;
 
 // Docker Hub's key in every docker configuration; a name, not an address that is called.
 constexpr const char* hub_key = "https://index.docker.io/v1/";
@@ -36,106 +26,6 @@ constexpr std::size_t helper_output_limit = 1024 * 1024;
 
 [[noreturn]] void fail(const std::string& text, const std::string& hint) {
   throw EngineError(0, text, hint, "image_pull_failure");
-}
-
-class Descriptor {
- public:
-  explicit Descriptor(int number = -1) : number_(number) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() { close(); }
-  int get() const { return number_; }
-  void close() {
-    if (number_ >= 0) ::close(number_);
-    number_ = -1;
-  }
-
- private:
-  int number_;
-};
-
-struct HelperResult {
-  int exit_code = -1;  // -1: ended by a signal
-  bool timed_out = false;
-  std::string output;
-};
-
-// Runs `program get` with the server's name on stdin; its stderr goes nowhere (helpers answer on stdout, errors too).
-HelperResult run_helper(const std::string& program, const std::string& server) {
-  std::array<int, 2> in{};
-  std::array<int, 2> out{};
-  if (::pipe2(in.data(), O_CLOEXEC) != 0) throw std::system_error(errno, std::generic_category(), "pipe");
-  const Descriptor in_read(in[0]);
-  Descriptor in_write(in[1]);
-  if (::pipe2(out.data(), O_CLOEXEC) != 0) throw std::system_error(errno, std::generic_category(), "pipe");
-  const Descriptor out_read(out[0]);
-  Descriptor out_write(out[1]);
-
-  posix_spawn_file_actions_t actions;
-  ::posix_spawn_file_actions_init(&actions);
-  ::posix_spawn_file_actions_adddup2(&actions, in_read.get(), 0);
-  ::posix_spawn_file_actions_adddup2(&actions, out_write.get(), 1);
-  ::posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
-  posix_spawnattr_t attributes;
-  ::posix_spawnattr_init(&attributes);
-  // A group of its own: it is killed with whatever it started, and the terminal's Ctrl-C is not for it. The runner
-  // ignores SIGPIPE and its threads block signals; the helper shall not.
-  ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
-  ::posix_spawnattr_setpgroup(&attributes, 0);
-  sigset_t signals;
-  ::sigemptyset(&signals);
-  ::posix_spawnattr_setsigmask(&attributes, &signals);
-  ::sigaddset(&signals, SIGPIPE);
-  ::posix_spawnattr_setsigdefault(&attributes, &signals);
-
-  std::string name = program;
-  std::string verb = "get";
-  std::array<char*, 3> arguments{name.data(), verb.data(), nullptr};
-  pid_t child = -1;
-  const int error = ::posix_spawnp(&child, program.c_str(), &actions, &attributes, arguments.data(), environ);
-  ::posix_spawnattr_destroy(&attributes);
-  ::posix_spawn_file_actions_destroy(&actions);
-  if (error != 0) {
-    fail(fmt::format("cannot run the credential helper {}: {}", program, std::generic_category().message(error)),
-         "install it, or correct credsStore and credHelpers in docker's config.json");
-  }
-  out_write.close();
-
-  // A server's name fits into the pipe. A helper that does not read it is no reason to die of SIGPIPE: main ignores it.
-  const std::string question = server + "\n";
-  [[maybe_unused]] const ssize_t written = ::write(in_write.get(), question.data(), question.size());
-  in_write.close();
-
-  HelperResult result;
-  const auto deadline = steady_clock::now() + helper_patience;
-  std::array<char, 4096> buffer{};
-  while (true) {
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - steady_clock::now()).count();
-    pollfd poll{.fd = out_read.get(), .events = POLLIN, .revents = 0};
-    const int ready = left > 0 ? ::poll(&poll, 1, static_cast<int>(left)) : 0;
-    if (ready < 0 && errno == EINTR) continue;
-    result.timed_out = ready == 0;
-    if (ready <= 0) break;
-    const ssize_t size = ::read(out_read.get(), buffer.data(), buffer.size());
-    if (size < 0 && errno == EINTR) continue;
-    if (size <= 0) break;
-    result.output.append(buffer.data(), static_cast<std::size_t>(size));
-    if (result.output.size() > helper_output_limit) break;
-  }
-  // After its output it has nothing to do; one that stays on is not waited for.
-  int status = 0;
-  for (int i = 0; !result.timed_out && i < 100; ++i) {
-    if (::waitpid(child, &status, WNOHANG) == child) {
-      if (WIFEXITED(status)) result.exit_code = WEXITSTATUS(status);
-      return result;
-    }
-    ::poll(nullptr, 0, i < 20 ? 1 : 20);
-  }
-  ::kill(-child, SIGKILL);
-  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
-  }
-  if (WIFEXITED(status)) result.exit_code = WEXITSTATUS(status);
-  return result;
 }
 
 // The X-Registry-Auth document. A user named "<token>" is how helpers say that the secret is an identity token.
@@ -166,7 +56,15 @@ std::string ask_helper(const std::string& helper, const std::string& server) {
   if (!plain) fail(fmt::format("'{}' is no name of a credential helper", helper), "correct docker's config.json");
 
   const std::string program = "docker-credential-" + helper;
-  const HelperResult result = run_helper(program, server);
+  // Its stderr goes nowhere: helpers answer on stdout, errors too.
+  const HelperResult result = [&] {
+    try {
+      return run_helper({program, "get"}, server + "\n", helper_patience, helper_output_limit);
+    } catch (const std::system_error& error) {
+      fail(fmt::format("cannot run the credential helper {}: {}", program, error.code().message()),
+           "install it, or correct credsStore and credHelpers in docker's config.json");
+    }
+  }();
   if (result.timed_out) {
     fail(fmt::format("the credential helper {} did not answer within {} s for {}", program, helper_patience.count(),
                      server),
