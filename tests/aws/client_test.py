@@ -1,0 +1,136 @@
+#!/usr/bin/python3
+"""The double, asked by Debian's `aws`: that it takes what AWS takes and refuses what AWS refuses."""
+import json
+import os
+import pathlib
+import subprocess
+import tempfile
+import time
+import unittest
+
+HERE = pathlib.Path(__file__).resolve().parent
+SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
+
+
+class Client(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.directory = tempfile.TemporaryDirectory()
+        ready = pathlib.Path(cls.directory.name, "ready")
+        cls.journal = pathlib.Path(cls.directory.name, "journal")
+        cls.double = subprocess.Popen([HERE / "double.py", "--ready", ready, "--journal", cls.journal])
+        for _ in range(3000):
+            if ready.exists():
+                break
+            time.sleep(0.01)
+        cls.url = f"http://127.0.0.1:{ready.read_text().strip()}"
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.double.kill()
+        cls.double.wait()
+        cls.directory.cleanup()
+
+    def aws(self, *arguments, secret=SECRET, key="AKIDEXAMPLE", token=None, environment=None):
+        """(exit code, answer, what was said of errors, what the double understood)."""
+        self.journal.write_text("")
+        variables = {
+            "PATH": "/usr/bin:/bin", "HOME": self.directory.name, "AWS_ACCESS_KEY_ID": key,
+            "AWS_SECRET_ACCESS_KEY": secret, "AWS_DEFAULT_REGION": "eu-west-1", "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_PAGER": "", "LC_ALL": "C.UTF-8", **(environment or {})}
+        if token:
+            variables["AWS_SESSION_TOKEN"] = token
+        done = subprocess.run(["/usr/bin/aws", "--endpoint-url", self.url, *arguments], env=variables, text=True,
+                              capture_output=True, check=False)
+        notes = [json.loads(line) for line in self.journal.read_text().splitlines()]
+        return done.returncode, json.loads(done.stdout or "null"), done.stderr, notes
+
+    def understood(self, *arguments):
+        """The parameters of a call that the double understood, whether or not it does it."""
+        _, _, said, notes = self.aws(*arguments)
+        self.assertIn(notes[-1]["outcome"], ("done", "NotImplemented"), said)
+        return notes[-1]["service"], notes[-1]["operation"], notes[-1]["params"]
+
+    def test_a_right_signature(self):
+        code, answer, said, _ = self.aws("sts", "get-caller-identity")
+        self.assertEqual(code, 0, said)
+        self.assertEqual(answer["Account"], "123456789012")
+
+    def test_a_wrong_secret(self):
+        code, _, said, _ = self.aws("sts", "get-caller-identity", secret="wrong")
+        self.assertNotEqual(code, 0)
+        self.assertIn("SignatureDoesNotMatch", said)
+
+    def test_an_unknown_key(self):
+        self.assertIn("InvalidClientTokenId", self.aws("sts", "get-caller-identity", key="AKIDOTHER")[2])
+
+    def test_a_session(self):
+        _, session, _, _ = self.aws("sts", "assume-role", "--role-arn", "arn:aws:iam::123456789012:role/x",
+                                    "--role-session-name", "me")
+        key = session["Credentials"]
+        _, who, _, _ = self.aws("sts", "get-caller-identity", key=key["AccessKeyId"], secret=key["SecretAccessKey"],
+                                token=key["SessionToken"])
+        self.assertEqual(who["Arn"], "arn:aws:sts::123456789012:assumed-role/x/me")
+        _, _, said, _ = self.aws("sts", "get-caller-identity", key=key["AccessKeyId"], secret=key["SecretAccessKey"])
+        self.assertIn("InvalidClientTokenId", said, "without its token")
+
+    def test_an_unsigned_web_identity(self):
+        code, answer, said, _ = self.aws("sts", "assume-role-with-web-identity", "--role-arn",
+                                         "arn:aws:iam::123456789012:role/x", "--role-session-name", "me",
+                                         "--web-identity-token", "a.b.c")
+        self.assertEqual(code, 0, said)
+        self.assertTrue(answer["Credentials"]["AccessKeyId"].startswith("ASIA"))
+
+    def test_json(self):
+        params = self.understood("ecs", "describe-services", "--cluster", "c", "--services", "a", "b", "--include", "TAGS")
+        self.assertEqual(params, ("ecs", "DescribeServices", {"cluster": "c", "services": ["a", "b"], "include": ["TAGS"]}))
+
+    def test_query(self):
+        params = self.understood("cloudformation", "create-change-set", "--stack-name", "s", "--change-set-name", "c1",
+                                 "--use-previous-template", "--capabilities", "CAPABILITY_IAM", "--parameters",
+                                 "ParameterKey=A,ParameterValue=ami-1", "ParameterKey=B,UsePreviousValue=true")
+        self.assertEqual(params[2], {
+            "StackName": "s", "ChangeSetName": "c1", "UsePreviousTemplate": True, "Capabilities": ["CAPABILITY_IAM"],
+            "Parameters": [{"ParameterKey": "A", "ParameterValue": "ami-1"},
+                           {"ParameterKey": "B", "UsePreviousValue": True}]})
+
+    def test_ec2(self):
+        params = self.understood("ec2", "create-launch-template-version", "--launch-template-id", "lt-1",
+                                 "--launch-template-data",
+                                 '{"ImageId":"ami-1","TagSpecifications":[{"ResourceType":"instance",'
+                                 '"Tags":[{"Key":"k","Value":"v"}]}]}')
+        self.assertEqual(params[2]["LaunchTemplateData"], {
+            "ImageId": "ami-1",
+            "TagSpecifications": [{"ResourceType": "instance", "Tags": [{"Key": "k", "Value": "v"}]}]})
+
+    def test_rest(self):
+        params = self.understood("s3api", "put-object", "--bucket", "b", "--key", "a b/ü+~(1)//x.bin", "--metadata",
+                                 "git=abc", "--body", __file__)
+        self.assertEqual(params[:2], ("s3", "PutObject"))
+        self.assertEqual(params[2]["Key"], "a b/ü+~(1)//x.bin")
+        self.assertEqual(params[2]["Metadata"], {"git": "abc"})
+        self.assertEqual(self.understood("s3api", "create-multipart-upload", "--bucket", "b", "--key", "k")[1],
+                         "CreateMultipartUpload")
+        self.assertEqual(self.understood("s3api", "list-objects-v2", "--bucket", "b", "--prefix", "p/")[2],
+                         {"Bucket": "b", "Prefix": "p/", "EncodingType": "url"})
+
+    def test_other_services(self):
+        self.assertEqual(self.understood("elbv2", "describe-target-health", "--target-group-arn", "a")[0], "elbv2")
+        self.assertEqual(self.understood("logs", "describe-log-groups")[0], "logs")
+        self.assertEqual(self.understood("ecr", "get-authorization-token")[0], "ecr")
+        self.assertEqual(self.understood("cloudwatch", "describe-alarms", "--alarm-names", "a")[0], "cloudwatch")
+        self.assertEqual(self.understood("autoscaling", "start-instance-refresh", "--auto-scaling-group-name", "g",
+                                         "--preferences", '{"MinHealthyPercentage":90}')[2],
+                         {"AutoScalingGroupName": "g", "Preferences": {"MinHealthyPercentage": 90}})
+
+    def test_a_throttled_call_is_repeated_by_a_real_client(self):
+        import urllib.request
+        orders = {"faults": [{"operation": "GetCallerIdentity", "code": "Throttling", "message": "Rate exceeded"}]}
+        urllib.request.urlopen(f"{self.url}/_double", data=json.dumps(orders).encode())
+        code, _, said, notes = self.aws("sts", "get-caller-identity", environment={"AWS_RETRY_MODE": "standard"})
+        self.assertEqual(code, 0, said)
+        self.assertEqual([note["outcome"] for note in notes], [" fault", "done"])
+
+
+if __name__ == "__main__":
+    unittest.main()
