@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 import time
 import unittest
+import urllib.request
 
 HERE = pathlib.Path(__file__).resolve().parent
 SECRET = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
@@ -48,7 +49,7 @@ class Client(unittest.TestCase):
     def understood(self, *arguments):
         """The parameters of a call that the double understood, whether or not it does it."""
         _, _, said, notes = self.aws(*arguments)
-        self.assertIn(notes[-1]["outcome"], ("done", "NotImplemented"), said)
+        self.assertIn(notes[-1]["outcome"], ("done", "NotImplemented", "ClusterNotFoundException"), said)
         return notes[-1]["service"], notes[-1]["operation"], notes[-1]["params"]
 
     def test_a_right_signature(self):
@@ -123,10 +124,53 @@ class Client(unittest.TestCase):
                                          "--preferences", '{"MinHealthyPercentage":90}')[2],
                          {"AutoScalingGroupName": "g", "Preferences": {"MinHealthyPercentage": 90}})
 
-    def test_a_throttled_call_is_repeated_by_a_real_client(self):
-        import urllib.request
-        orders = {"faults": [{"operation": "GetCallerIdentity", "code": "Throttling", "message": "Rate exceeded"}]}
+    def order(self, **orders):
         urllib.request.urlopen(f"{self.url}/_double", data=json.dumps(orders).encode())
+
+    def an_ecs(self, **orders):
+        definition = {"family": "app", "containerDefinitions": [{"name": "app", "image": "app:1"}]}
+        self.order(ecs={"clusters": ["c"], "services": [
+            {"cluster": "c", "name": "app", "desired": 2, "task_definition": definition}], **orders})
+
+    def rolled(self):
+        """The verdict of a deployment by Debian's client: what the PRIMARY is at each look."""
+        _, made, said, _ = self.aws("ecs", "register-task-definition", "--family", "app", "--container-definitions",
+                                    '[{"name":"app","image":"app:2"}]')
+        arn = made["taskDefinition"]["taskDefinitionArn"]
+        _, updated, said, _ = self.aws("ecs", "update-service", "--cluster", "c", "--service", "app",
+                                       "--task-definition", arn)
+        first = updated["service"]["deployments"][0]["id"]
+        seen = []
+        for _ in range(3):
+            _, answer, said, _ = self.aws("ecs", "describe-services", "--cluster", "c", "--services", "app")
+            primary = answer["services"][0]["deployments"][0]
+            seen.append((primary["id"] == first, primary["taskDefinition"] == arn, primary.get("rolloutState")))
+        return seen
+
+    def test_ecs_deployment_that_succeeds(self):
+        self.an_ecs()
+        self.assertEqual(self.rolled(), [(True, True, "IN_PROGRESS"), (True, True, "IN_PROGRESS"), (True, True, "COMPLETED")])
+
+    def test_ecs_deployment_that_the_circuit_breaker_rolls_back(self):
+        self.an_ecs(deployments=[{"scenario": "rollback"}])
+        self.assertEqual(self.rolled(), [(True, True, "IN_PROGRESS"), (False, False, "IN_PROGRESS"), (False, False, "COMPLETED")])
+        _, stopped, said, _ = self.aws("ecs", "list-tasks", "--cluster", "c", "--service-name", "app",
+                                       "--desired-status", "STOPPED")
+        self.assertTrue(stopped["taskArns"], said)
+
+    def test_ecs_task(self):
+        self.an_ecs(tasks=[{"exit": {"app": 3}}])
+        _, run, said, _ = self.aws("ecs", "run-task", "--cluster", "c", "--task-definition", "app", "--started-by", "me")
+        arn = run["tasks"][0]["taskArn"]
+        looks = [self.aws("ecs", "describe-tasks", "--cluster", "c", "--tasks", arn)[1]["tasks"][0] for _ in range(2)]
+        self.assertEqual([look["lastStatus"] for look in looks], ["RUNNING", "STOPPED"])
+        self.assertEqual(looks[1]["containers"][0]["exitCode"], 3)
+
+    def test_ecs_without_the_cluster(self):
+        self.assertIn("ClusterNotFoundException", self.aws("ecs", "list-tasks", "--cluster", "gone")[2])
+
+    def test_a_throttled_call_is_repeated_by_a_real_client(self):
+        self.order(faults=[{"operation": "GetCallerIdentity", "code": "Throttling", "message": "Rate exceeded"}])
         code, _, said, notes = self.aws("sts", "get-caller-identity", environment={"AWS_RETRY_MODE": "standard"})
         self.assertEqual(code, 0, said)
         self.assertEqual([note["outcome"] for note in notes], [" fault", "done"])

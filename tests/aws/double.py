@@ -9,6 +9,7 @@ service, operation, params, key and outcome. Access keys: AKIDEXAMPLE (long-live
 POST /_double takes {"faults": [{"service", "operation", "times", "status", "code", "message", "after", "cut"}]}:
 the next `times` calls of that operation (or of all) end so; `after`: once it was carried out; `cut`: the connection
 is closed without an answer. {"key": {"id", "expires"}}: that key expires then (ISO 8601).
+{SERVICE: …}: what exists there and what will become of it; see the service's file.
 """
 import argparse
 import datetime
@@ -23,6 +24,7 @@ import uuid
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
+import ecs  # noqa: E402
 import sts  # noqa: E402
 import wire  # noqa: E402
 
@@ -38,7 +40,7 @@ class World:
         self.lock = threading.RLock()
         self.keys = {"AKIDEXAMPLE": (SECRET, None, None)}  # id -> (secret, token, expires)
         self.faults = []
-        self.services = {"sts": sts.Sts(self)}
+        self.services = {"ecs": ecs.Ecs(self), "sts": sts.Sts(self)}
 
     @staticmethod
     def now():
@@ -55,6 +57,9 @@ class World:
 
     def control(self, orders):
         self.faults.extend(orders.get("faults", []))
+        for name, service in self.services.items():
+            if name in orders:
+                service.control(orders[name])
         if "key" in orders:
             key = orders["key"]
             secret, token, _ = self.keys[key["id"]]
