@@ -204,7 +204,8 @@ class PipelineParser {
     job.mark = key.mark();
     JobDraft& draft = drafts_.emplace_back();
     draft.job = &job;
-    if (key.type() == ScalarType::boolean) {  // quoted it is a name (docs.gitlab.com/ci/jobs/#job-names)
+    const bool boolean = key.type() == ScalarType::boolean && (job.name == "true" || job.name == "false");
+    if (boolean) {  // quoted it is a name (docs.gitlab.com/ci/jobs/#job-names)
       findings_.error(key.mark(), fmt::format("\"{}\" cannot be a job's name: GitLab reserves it", job.name),
                       "rename the job");
       draft.spoilt = true;
