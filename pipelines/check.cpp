@@ -37,7 +37,7 @@ class Checker {
   void run() {
     for (std::size_t i = 0; i < pipeline_.jobs.size(); ++i) {
       const Job& job = pipeline_.jobs[i];
-      check_name(job);
+      check_name(job, drafts_[i]);
       check_needs(i);
       check_dependencies(i);
       if (is_repetition(i)) {
@@ -95,11 +95,13 @@ class Checker {
                        more ? ", …" : "");
   }
 
-  void check_name(const Job& job) {
-    static constexpr std::string_view reserved[] = {"true", "false", "nil", "pages:deploy"};
-    if (std::ranges::find(reserved, job.name) != std::end(reserved)) {
+  void check_name(const Job& job, const JobDraft& draft) {
+    static constexpr std::string_view misread[] = {"true", "false", "nil"};
+    if (job.name == "pages:deploy" && job.stage == "deploy") {
       findings_.error(job.mark, fmt::format("\"{}\" cannot be a job's name: GitLab reserves it", job.name),
                       "rename the job");
+    } else if (!draft.spoilt && std::ranges::find(misread, job.name) != std::end(misread)) {
+      findings_.warning(job.mark, fmt::format("\"{}\" is easily misread as a job's name", job.name), "rename the job");
     } else if (job.name.empty()) {
       findings_.error(job.mark, "a job's name cannot be empty", "name the job");
     } else if (job.name.size() > longest_name) {
@@ -134,10 +136,29 @@ class Checker {
       if (!is_job_keyword(key.text()) || std::ranges::find(allowed, key.text()) != std::end(allowed)) {
         continue;
       }
-      findings_.error(
-          key.mark(),
-          fmt::format("job \"{}\" has `trigger` and `{}`, which exclude each other", job.written_name(), key.text()),
-          "a job that starts another pipeline runs no script of its own", {job.trigger->mark});
+      findings_.error(key.mark(),
+                      fmt::format("job \"{}\" has `{}` and `{}`, which exclude each other", job.written_name(),
+                                  job.trigger->upstream ? "needs:pipeline" : "trigger", key.text()),
+                      job.trigger->upstream
+                          ? "a job that takes over how another pipeline ended runs no script of its own"
+                          : "a job that starts another pipeline runs no script of its own",
+                      {job.trigger->mark});
+    }
+    check_trigger_values(job, draft);
+  }
+
+  // What such a job has no use for, though its keyword is allowed.
+  void check_trigger_values(const Job& job, const JobDraft& draft) {
+    if (job.allow_failure && !job.allow_failure->exit_codes.empty()) {
+      findings_.error(draft.body.find_key("allow_failure").mark(),
+                      fmt::format("job \"{}\" has no exit code: it runs another pipeline", job.written_name()),
+                      "write `allow_failure: true`");
+    }
+    if (const Yaml parallel = draft.body.find("parallel"); parallel && parallel.is_scalar()) {
+      findings_.error(parallel.mark(),
+                      fmt::format("`parallel` of job \"{}\", which runs another pipeline, can only be a `matrix`",
+                                  job.written_name()),
+                      "for example `parallel: { matrix: [{ PART: [one, two] }] }`");
     }
   }
 
@@ -359,8 +380,31 @@ class Checker {
     }
     const Yaml environment = draft.body.find("environment");
     const Yaml on_stop = environment ? environment.find("on_stop") : Yaml();
-    find_jobs(on_stop ? on_stop.mark() : job.mark, job.environment->on_stop,
-              [&] { return fmt::format("`environment:on_stop` of job \"{}\" names", job.written_name()); });
+    const Mark mark = on_stop ? on_stop.mark() : job.mark;
+    const std::span<const std::uint32_t> found = find_jobs(mark, job.environment->on_stop, [&] {
+      return fmt::format("`environment:on_stop` of job \"{}\" names", job.written_name());
+    });
+    if (!found.empty() && !drafts_[found[0]].spoilt) {
+      check_stops(job, pipeline_.jobs[found[0]], mark);
+    }
+  }
+
+  // GitLab's lib/gitlab/ci/yaml_processor.rb, validate_on_stop_job!.
+  void check_stops(const Job& job, const Job& stop, Mark mark) {
+    const auto wrong = [&](std::string_view what, std::string hint) {
+      findings_.error(mark,
+                      fmt::format("`environment:on_stop` of job \"{}\" names \"{}\", {}", job.written_name(),
+                                  stop.written_name(), what),
+                      std::move(hint), {stop.mark});
+    };
+    const std::string& name = job.environment->name;
+    if (!stop.environment) {
+      wrong("which has no `environment`", fmt::format("give it `environment: {{ name: {}, action: stop }}`", name));
+    } else if (stop.environment->name != name) {
+      wrong("which is of another environment", fmt::format("name it \"{}\" in both jobs", name));
+    } else if (stop.environment->action != "stop") {
+      wrong("which does not stop it", "add `action: stop` to its `environment`");
+    }
   }
 
   // Depth first without recursion; a circle is named once, and jobs of a circle already named end the search.

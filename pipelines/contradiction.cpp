@@ -70,7 +70,8 @@ struct Known {
   bool null = false;       // is not defined
   bool defined = false;    // is, perhaps empty
   bool not_empty = false;  // is defined and not empty
-  bool present() const { return not_empty || (!equal.empty() && !equal.begin()->empty()); }
+  bool alone = false;      // stands by itself: not null (an empty one passes &&, see expression.cpp)
+  bool present() const { return alone || not_empty || (!equal.empty() && !equal.begin()->empty()); }
 };
 
 // The conditions that all have to hold; `a && (b && c)` is three.
@@ -161,7 +162,7 @@ class Conjunction {
 
   void learn(const Node& condition) {
     if (condition.kind == Kind::variable) {
-      variables_[condition.text].not_empty = true;
+      variables_[condition.text].alone = variables_[condition.text].defined = true;
       return;
     }
     if (condition.children.empty() || condition.children[0].kind != Kind::variable) return;

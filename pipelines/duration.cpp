@@ -1,6 +1,8 @@
 #include "pipelines/duration.h"
 
+#include <algorithm>
 #include <array>
+#include <cctype>
 #include <cmath>
 #include <cstdlib>
 #include <string>
@@ -137,6 +139,11 @@ std::optional<std::chrono::seconds> parse_duration(std::string_view text) {
   }
   if (!any || !(std::abs(total) <= longest)) return std::nullopt;
   return std::chrono::seconds(static_cast<std::chrono::seconds::rep>(std::llround(total)));
+}
+
+bool is_never(std::string_view text) {
+  return std::ranges::equal(text, std::string_view("never"),
+                            [](unsigned char a, unsigned char b) { return std::tolower(a) == b; });
 }
 
 }  // namespace pipelines

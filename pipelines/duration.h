@@ -11,4 +11,7 @@ namespace pipelines {
 // Absent when the text is no duration. Zero and negative values are returned as they are: the caller judges them.
 std::optional<std::chrono::seconds> parse_duration(std::string_view text);
 
+// `never`, in any case (GitLab's lib/gitlab/ci/build/duration_parser.rb).
+bool is_never(std::string_view text);
+
 }  // namespace pipelines

@@ -245,7 +245,14 @@ struct Value {
   bool truth = false;
   const RE2* regex = nullptr;
 
-  bool truthy() const { return kind == Kind::truth ? truth : kind == Kind::text && (regex || !text.empty()); }
+  // For && and ||: as in Ruby an empty text is as good as any (GitLab's
+  // lib/gitlab/ci/pipeline/expression/lexeme/and.rb).
+  bool holds() const { return kind == Kind::truth ? truth : kind == Kind::text; }
+  // For the whole: Ruby's present?, which blank text is not (its statement.rb).
+  bool present() const {
+    return kind == Kind::truth ? truth
+                               : kind == Kind::text && (regex || text.find_first_not_of(" \t\n\v\f\r") != text.npos);
+  }
   friend bool operator==(const Value& a, const Value& b) {
     return a.kind == b.kind && a.text == b.text && a.truth == b.truth && !a.regex == !b.regex;
   }
@@ -293,7 +300,7 @@ Value evaluate_node(const Node& node, const Expression::Lookup& lookup) {
       Value value;
       for (const Node& each : node.children) {
         value = evaluate_node(each, lookup);
-        if (value.truthy() == (node.kind == Kind::any)) break;
+        if (value.holds() == (node.kind == Kind::any)) break;
       }
       return value;
     }
@@ -329,7 +336,7 @@ std::variant<Expression, Expression::Error> Expression::compile(std::string_view
   }
 }
 
-bool Expression::evaluate(const Lookup& lookup) const { return root_ && evaluate_node(*root_, lookup).truthy(); }
+bool Expression::evaluate(const Lookup& lookup) const { return root_ && evaluate_node(*root_, lookup).present(); }
 
 std::string Expression::explain(const Lookup& lookup) const {
   std::string line;

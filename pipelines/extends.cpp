@@ -107,7 +107,7 @@ bool Extends::add_base(std::uint32_t entry, Yaml base) {
     if (!incomplete_) {
       std::vector<std::string_view> known;
       for (std::size_t i = 0; findings_.suggests() && i < root_.size(); ++i) {
-        if (root_.value(i).is_mapping()) {
+        if (i != entry && root_.value(i).is_mapping()) {  // not the job itself
           known.push_back(name(i));
         }
       }

@@ -84,7 +84,8 @@ void set_predefined(VariableSet& set, const Job& job, When when) {
   predefined("CI_ENVIRONMENT_NAME", name);
   predefined("CI_ENVIRONMENT_SLUG", environment_slug(name));
   predefined("CI_ENVIRONMENT_ACTION", environment.action.empty() ? "start" : environment.action);
-  predefined("CI_ENVIRONMENT_TIER", environment.tier.empty() ? std::string(environment_tier(name)) : environment.tier);
+  predefined("CI_ENVIRONMENT_TIER",
+             environment.tier.empty() ? std::string(environment_tier(name)) : set.expanded().expand(environment.tier));
   if (!environment.url.empty()) predefined("CI_ENVIRONMENT_URL", environment.url, true);
 }
 

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 
 namespace pipelines {
 namespace {
@@ -29,6 +28,15 @@ constexpr OfJob<Member> of_job{};
 template <auto Member>
 bool commands(Reader& reader, const Key& key, Yaml yaml, JobDraft& draft) {
   return read_commands(reader, key, yaml, draft.job->script.*Member);
+}
+
+// An empty mapping keeps the file's variables from the job (docs.gitlab.com/ci/variables/, "Skip default variables in a
+// single job").
+bool read_variables(Reader& reader, const Key& key, Yaml yaml, JobDraft& draft) {
+  if (yaml.is_mapping() && yaml.size() == 0) {
+    draft.job->inherit_all_variables = false;
+  }
+  return read(reader, key, yaml, draft.job->variables);
 }
 
 bool read_script(Reader& reader, const Key& key, Yaml yaml, JobDraft& draft) {
@@ -96,19 +104,11 @@ bool read_tags(Reader& reader, const Key& key, Yaml yaml, JobDraft& draft) {
   return draft.job->tags.size() < most || reader.wrong(key, yaml, fmt::format("must be fewer than {}", most));
 }
 
-// docs.gitlab.com/ci/yaml/#resource_group: which characters, and that no slash stands at the ends.
 bool read_resource_group(Reader& reader, const Key& key, Yaml yaml, JobDraft& draft) {
   if (!read(reader, key, yaml, draft.job->resource_group)) {
     return false;
   }
-  const std::string& group = draft.job->resource_group;
-  const bool fits = !group.empty() && std::ranges::all_of(group, [](unsigned char c) {
-    return std::isalnum(c) != 0 || std::string_view("-_/${}. ").find(static_cast<char>(c)) != std::string_view::npos;
-  });
-  if (!fits || group.front() == '/' || group.back() == '/') {
-    return reader.wrong(key, yaml, "may have letters, digits, spaces and -_/${}. only, and no slash at its ends");
-  }
-  return true;
+  return check_environment_name(reader, key, yaml, draft.job->resource_group);
 }
 
 bool read_dependencies(Reader& reader, const Key& key, Yaml yaml, JobDraft& draft) {
@@ -200,7 +200,7 @@ constexpr JobKeyword job_table[] = {
     {{"extends", already_done, Shape{shapes::string_or_list}}},
     {{"needs", of_job<&Job::needs>}},
     {{"rules", of_job<&Job::rules>}},
-    {{"variables", of_job<&Job::variables>}},
+    {{"variables", read_variables, shape_for<Variables>}},
     {{"image", of_job<&Job::image>}, in_default},
     {{"artifacts", of_job<&Job::artifacts>}, in_default},
     {{"cache", of_job<&Job::caches>}, in_default},
@@ -266,6 +266,56 @@ void add_published_folder(JobDraft& draft) {
   std::vector<std::string>& paths = job.artifacts.paths;
   if (std::ranges::find(paths, job.pages->publish) == paths.end()) {
     paths.push_back(job.pages->publish);
+  }
+}
+
+// A need of another project's pipeline as a whole: a mapping with `pipeline` and without `job`.
+bool is_upstream(Yaml need) {
+  const auto given = [&](std::string_view name) {
+    const Yaml value = need.find(name);
+    return value && !value.is_null();
+  };
+  return need.is_mapping() && given("pipeline") && !given("job");
+}
+
+// Artifacts of other pipelines, for which a job without a script has no use.
+bool is_artifact_of_elsewhere(Yaml need) {
+  return need.is_mapping() && (need.find_key("project") || (need.find_key("pipeline") && need.find_key("job")));
+}
+
+// GitLab's bridge needs (lib/gitlab/ci/config/entry/bridge.rb): a job without a script that names such a pipeline takes
+// over how it ended. Stages hold it back like a job without `needs`.
+void take_over_upstream(Reader& reader, JobDraft& draft) {
+  const Key key{nullptr, "needs"};
+  const Yaml needs = draft.body.find("needs");
+  bool found = false;
+  for (std::size_t i = 0; needs && !needs.is_scalar() && !needs.is_null() && i < needs.size(); ++i) {
+    const Yaml need = needs.is_mapping() ? needs : needs.item(i);
+    if (draft.job->trigger && is_artifact_of_elsewhere(need)) {
+      reader.wrong(key, need, "of a job with `trigger` can name jobs of this pipeline only");
+    }
+    if (!is_upstream(need)) {
+      continue;
+    }
+    if (draft.has_script) {
+      reader.wrong(key, need, "names a pipeline without a `job`",
+                   "name the `job` whose artifacts are wanted; only a job without `script` can take over how a whole "
+                   "pipeline ended");
+    } else if (found) {
+      reader.wrong(key, need, "can name only one pipeline as a whole");
+    } else if (!draft.job->trigger) {
+      draft.job->trigger.emplace();
+      draft.job->trigger->project = need.find("pipeline").text();
+      draft.job->trigger->upstream = true;
+      draft.job->trigger->mark = need.mark();
+    }
+    found = true;
+    if (needs.is_mapping()) {
+      break;
+    }
+  }
+  if (found && draft.job->needs && draft.job->needs->empty()) {
+    draft.job->needs.reset();
   }
 }
 
@@ -440,6 +490,7 @@ void read_job(Reader& reader, std::span<const DefaultEntry> defaults, JobDraft& 
     }
   }
   add_published_folder(draft);
+  take_over_upstream(reader, draft);
 }
 
 void read_globals(Reader& reader, Yaml root, PipelineDraft& draft) {

@@ -134,7 +134,7 @@ class PipelineParser {
 
   Yaml null() {
     if (!null_) {
-      null_ = tree_.make_scalar(root_.mark(), "~", true);
+      null_ = tree_.make_null(root_.mark());
     }
     return null_;
   }
@@ -204,6 +204,12 @@ class PipelineParser {
     job.mark = key.mark();
     JobDraft& draft = drafts_.emplace_back();
     draft.job = &job;
+    const bool boolean = key.type() == ScalarType::boolean && (job.name == "true" || job.name == "false");
+    if (boolean) {  // quoted it is a name (docs.gitlab.com/ci/jobs/#job-names)
+      findings_.error(key.mark(), fmt::format("\"{}\" cannot be a job's name: GitLab reserves it", job.name),
+                      "rename the job");
+      draft.spoilt = true;
+    }
     if (!body) {
       draft.spoilt = true;
       return true;

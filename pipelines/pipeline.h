@@ -187,6 +187,7 @@ struct Downstream {
   // where it is another project's pipeline.
   std::string config;
   std::string project, branch;
+  bool upstream = false;  // not started: the job waits for a pipeline of `project` (`needs:pipeline` without a job)
   Strategy strategy = Strategy::none;
   bool yaml_variables = true;       // forward: the job's own variables and the file's
   bool pipeline_variables = false;  // forward: what this pipeline was started with

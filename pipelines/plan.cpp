@@ -120,6 +120,9 @@ class Planner {
       if (entry.masked) shown.set(name, shown_value(entry), entry.precedence, /*expand=*/false, /*masked=*/true);
     }
     plan_.name = shown.expanded().expand(pipeline_.workflow.name);
+    constexpr std::string_view spaces = " \t\r\n";  // docs.gitlab.com/ci/yaml/#workflowname: removed at both ends
+    plan_.name.erase(0, std::min(plan_.name.find_first_not_of(spaces), plan_.name.size()));
+    plan_.name.erase(plan_.name.find_last_not_of(spaces) + 1);
     if (plan_.name.empty()) return;
     for (VariableSet* set : {&plan_.trigger_variables, &plan_.shared_variables}) {
       set->set("CI_PIPELINE_NAME", plan_.name, Precedence::predefined, /*expand=*/false);

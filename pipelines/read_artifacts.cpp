@@ -5,6 +5,7 @@
 #include <array>
 #include <cctype>
 
+#include "pipelines/duration.h"
 #include "pipelines/reader.h"
 
 namespace pipelines {
@@ -22,6 +23,7 @@ constexpr std::string_view report_kinds[] = {
     "annotations",
     "api_fuzzing",
     "browser_performance",
+    "cluster_image_scanning",
     "codequality",
     "container_scanning",
     "coverage_fuzzing",
@@ -104,7 +106,7 @@ bool read_when(Reader& reader, const Key& key, Yaml yaml, Artifacts& out) {
 }
 
 bool read_expire_in(Reader& reader, const Key& key, Yaml yaml, Artifacts& out) {
-  if (yaml.is_string() && yaml.text() == "never") {
+  if (yaml.is_string() && is_never(yaml.text())) {
     out.expire_in.reset();
     return true;
   }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "pipelines/duration.h"
 #include "pipelines/reader.h"
 
 namespace pipelines {
@@ -18,6 +19,7 @@ constexpr std::string_view retry_words[] = {
     "api_failure",
     "stuck_or_timeout_failure",
     "runner_system_failure",
+    "missing_dependency_failure",
     "runner_unsupported",
     "stale_schedule",
     "job_execution_timeout",
@@ -123,13 +125,35 @@ bool one_of(Reader& reader, const Key& key, Yaml yaml, Environment& out) {
   return true;
 }
 
+// One with a variable is judged when the job runs (docs.gitlab.com/ci/yaml/#environmentdeployment_tier).
+bool read_tier(Reader& reader, const Key& key, Yaml yaml, Environment& out) {
+  if (yaml.is_string() && yaml.text().find('$') != std::string_view::npos) {
+    out.tier = yaml.text();
+    return true;
+  }
+  return one_of<&Environment::tier, environment_tiers>(reader, key, yaml, out);
+}
+
+bool read_environment_name(Reader& reader, const Key& key, Yaml yaml, Environment& out) {
+  return read(reader, key, yaml, out.name) && check_environment_name(reader, key, yaml, out.name);
+}
+
+// Nothing is stopped by itself here. One with a variable can be judged only when that is known.
+bool read_auto_stop_in(Reader& reader, const Key& key, Yaml yaml, Environment&) {
+  std::chrono::seconds ignored{};
+  const bool judged = !yaml.is_string() || (!is_never(yaml.text()) && yaml.text().find('$') == std::string_view::npos);
+  return !judged || read(reader, key, yaml, ignored);
+}
+
 constexpr Field<Environment> environment_fields[] = {
-    {"name", member<&Environment::name>},
+    {"name", read_environment_name, shape_for<std::string>},
     {"url", member<&Environment::url>},
     {"on_stop", member<&Environment::on_stop>},
     {"action", one_of<&Environment::action, environment_actions>, words<environment_actions>},
-    {"deployment_tier", one_of<&Environment::tier, environment_tiers>, words<environment_tiers>},
-    {"auto_stop_in", checked<std::string>},
+    {"deployment_tier", read_tier, Shape{[] {
+       return any_shape_of({words<environment_tiers>.json(), R"({"type":"string","pattern":"[$]"})"});
+     }}},
+    {"auto_stop_in", read_auto_stop_in, shape_for<std::chrono::seconds>},
     {"kubernetes", nullptr, Support::left_out, "there is no Kubernetes here"},
 };
 
@@ -160,8 +184,7 @@ bool read(Reader& reader, const Key& key, Yaml yaml, AllowFailure& out) {
 
 bool read(Reader& reader, const Key& key, Yaml yaml, Environment& out) {
   if (yaml.is_string()) {
-    out.name = yaml.text();
-    return true;
+    return read_environment_name(reader, key, yaml, out);
   }
   if (!reader.fields(key, yaml, environment_fields, out, "a string or a mapping")) {
     return false;

@@ -6,6 +6,7 @@
 #include <array>
 #include <cctype>
 
+#include "pipelines/duration.h"
 #include "pipelines/reader.h"
 
 namespace pipelines {
@@ -92,8 +93,9 @@ constexpr Field<Release> release_fields[] = {
     {"assets", read_assets, Shape{[] { return mapping_shape(assets_fields, "\"links\""); }}},
 };
 
+// One with a variable can be judged only when that is known; nothing expires here.
 bool read_pages_expiry(Reader& reader, const Key& key, Yaml yaml, Pages& out) {
-  if (yaml.is_string() && yaml.text() == "never") {
+  if (yaml.is_string() && (is_never(yaml.text()) || yaml.text().find('$') != std::string_view::npos)) {
     out.expire_in.reset();
     return true;
   }

@@ -1,10 +1,15 @@
 // `rules`, `workflow` and `needs` (docs.gitlab.com/ee/ci/yaml/#rules, #workflow, #needs).
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "pipelines/reader.h"
 
 namespace pipelines {
 namespace {
+
+bool read_rule_needs(Reader&, const Key&, Yaml, Rule& out);
+std::string rule_needs_shape();
 
 constexpr int deepest_rules = 10;          // GitLab's MAX_NESTING_LEVEL
 constexpr std::size_t most_projects = 5;   // GitLab's limit for `needs:project`
@@ -66,6 +71,10 @@ bool read_changes(Reader& reader, const Key& key, Yaml yaml, Rule& out) {
 }
 
 bool read_exists(Reader& reader, const Key& key, Yaml yaml, Rule& out) {
+  if (yaml.is_string()) {  // GitLab's Entry::Rules::Rule::Exists takes one for a list of one
+    out.exists.emplace(1, std::string(yaml.text()));
+    return true;
+  }
   Patterns patterns;
   if (!read_patterns(reader, key, yaml, exists_fields, patterns)) {
     return false;
@@ -127,7 +136,17 @@ std::string patterns_shape(std::span<const Field<Patterns>> table) {
   return any_shape_of({list, mapping_shape(table, "\"paths\"")});
 }
 constexpr Shape changes_shape{[] { return patterns_shape(changes_fields); }};
-constexpr Shape exists_shape{[] { return patterns_shape(exists_fields); }};
+constexpr Shape exists_shape{[] { return any_shape_of({R"({"type":"string"})", patterns_shape(exists_fields)}); }};
+
+// docs.gitlab.com/ci/yaml/#rulesallow_failure: no exit codes here.
+bool read_allowed(Reader& reader, const Key& key, Yaml yaml, Rule& out) {
+  bool any = false;
+  if (!read(reader, key, yaml, any)) {
+    return false;
+  }
+  out.allow_failure.emplace().any = any;
+  return true;
+}
 
 constexpr Field<Rule> rule_fields[] = {
     {"if", read_if, shape_for<std::string>},
@@ -135,9 +154,9 @@ constexpr Field<Rule> rule_fields[] = {
     {"exists", read_exists, exists_shape},
     {"when", [](Reader& r, const Key& k, Yaml y, Rule& o) { return read_when(r, k, y, rule_when, o); },
      words<rule_when>},
-    {"allow_failure", member<&Rule::allow_failure>},
+    {"allow_failure", read_allowed, shape_for<bool>},
     {"variables", member<&Rule::variables>},
-    {"needs", member<&Rule::needs>},
+    {"needs", read_rule_needs, Shape{rule_needs_shape}},
     {"start_in", read_delay, shape_for<std::chrono::seconds>},
     {"interruptible", member<&Rule::interruptible>},
 };
@@ -150,6 +169,10 @@ constexpr Field<Rule> workflow_rule_fields[] = {
      words<workflow_when>},
     {"variables", member<&Rule::variables>},
     {"auto_cancel", read_auto_cancel, auto_cancel_shape},
+    // GitLab takes these and does nothing with them (docs.gitlab.com/ci/yaml/#workflowrules).
+    {"start_in", nullptr, Support::left_out, "it says something of a job only"},
+    {"allow_failure", nullptr, Support::left_out, "it says something of a job only"},
+    {"needs", nullptr, Support::left_out, "it says something of a job only"},
 };
 
 constexpr Field<Rule> include_rule_fields[] = {
@@ -183,7 +206,7 @@ bool read_list(Reader& reader, const Key& key, Yaml list, std::span<const Field<
     Rule& rule = out.emplace_back();
     rule.mark = item.mark();
     good = reader.fields(key, item, table, rule) && good;
-    const Yaml start_in = item.find_key("start_in");
+    const Yaml start_in = table.data() == rule_fields ? item.find_key("start_in") : Yaml();
     if (rule.when == When::delayed && !start_in) {
       good =
           reader.wrong(key, item.find("when"), "has `when: delayed` without `start_in`", "add `start_in: 30 minutes`");
@@ -194,6 +217,17 @@ bool read_list(Reader& reader, const Key& key, Yaml list, std::span<const Field<
   return good;
 }
 
+// GitLab's validation in lib/gitlab/ci/config/entry/workflow.rb.
+bool read_workflow_name(Reader& reader, const Key& key, Yaml yaml, Workflow& out) {
+  constexpr std::size_t longest = 255;
+  if (!read(reader, key, yaml, out.name)) {
+    return false;
+  }
+  const auto starts = [](unsigned char byte) { return (byte & 0xc0U) != 0x80U; };  // in UTF-8
+  return static_cast<std::size_t>(std::ranges::count_if(out.name, starts)) <= longest ||
+         reader.wrong(key, yaml, fmt::format("can have at most {} characters", longest));
+}
+
 bool read_workflow_rules(Reader& reader, const Key& key, Yaml yaml, Workflow& out) {
   if (!yaml.is_sequence()) {
     return reader.mistyped(key, yaml, "a list of rules", "write `rules: [{ if: … }]`");
@@ -202,7 +236,7 @@ bool read_workflow_rules(Reader& reader, const Key& key, Yaml yaml, Workflow& ou
 }
 
 constexpr Field<Workflow> workflow_fields[] = {
-    {"name", member<&Workflow::name>},
+    {"name", read_workflow_name, shape_for<std::string>},
     {"rules", read_workflow_rules, Shape{[] { return std::string(R"({"$ref":"#/definitions/workflow_rules"})"); }}},
     {"auto_cancel",
      [](Reader& r, const Key& k, Yaml y, Workflow& o) { return r.fields(k, y, auto_cancel_fields, o.auto_cancel); },
@@ -238,10 +272,13 @@ constexpr Field<NeedDraft> need_fields[] = {
     {"optional", of_need<&Need::optional>},
     {"parallel", [](Reader& r, const Key& k, Yaml y, NeedDraft& d) { return r.fields(k, y, need_parallel_fields, d); },
      Shape{[] { return mapping_shape(need_parallel_fields); }}},
+    // Of other pipelines.
     {"pipeline", member<&NeedDraft::pipeline>},
     {"project", member<&NeedDraft::project>},
     {"ref", member<&NeedDraft::ref>},
 };
+
+constexpr std::size_t needs_of_jobs = 4;  // the rows before those of other pipelines
 
 // Its artifacts lie on GitLab's server: the job runs without them, and waits for nothing.
 bool leave_out_need(Reader& reader, const Key& key, Yaml yaml) {
@@ -256,8 +293,21 @@ bool leave_out_need(Reader& reader, const Key& key, Yaml yaml) {
   }
   reader.findings().warning_once(yaml.find_key(project ? "project" : "pipeline").mark(),
                                  fmt::format("`{}` of other pipelines and projects are left out", key.path()),
-                                 "their artifacts are on GitLab's server; the job runs without them");
+                                 project || !missing("job")
+                                     ? "their artifacts are on GitLab's server; the job runs without them"
+                                     : "how that pipeline ended only GitLab's server knows; the job passes");
   return true;
+}
+
+// As Ruby's Array#flatten (lib/gitlab/ci/config/entry/needs.rb).
+void flatten(Yaml list, std::vector<Yaml>& out) {
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    if (const Yaml item = list.item(i); item.is_sequence()) {
+      flatten(item, out);
+    } else {
+      out.push_back(item);
+    }
+  }
 }
 
 void add_instances(const NeedDraft& draft, std::vector<Need>& out) {
@@ -269,7 +319,8 @@ void add_instances(const NeedDraft& draft, std::vector<Need>& out) {
   }
 }
 
-bool read_need(Reader& reader, const Key& key, Yaml yaml, std::vector<Need>& out) {
+bool read_need(Reader& reader, const Key& key, Yaml yaml, std::span<const Field<NeedDraft>> table,
+               std::vector<Need>& out) {
   NeedDraft draft;
   draft.need.mark = yaml.mark();
   if (yaml.is_string()) {
@@ -278,11 +329,11 @@ bool read_need(Reader& reader, const Key& key, Yaml yaml, std::vector<Need>& out
     return true;
   }
   const std::size_t errors = reader.findings().errors();
-  if (!reader.fields(key, yaml, need_fields, draft, "a job's name or a mapping")) {
+  if (!reader.fields(key, yaml, table, draft, "a job's name or a mapping")) {
     return false;
   }
   if (yaml.find_key("project") || yaml.find_key("pipeline")) {
-    return leave_out_need(reader, key, yaml);
+    return table.size() > needs_of_jobs && leave_out_need(reader, key, yaml);
   }
   const Yaml job = yaml.find("job");
   if (!job || job.is_null()) {
@@ -300,15 +351,54 @@ bool read_need(Reader& reader, const Key& key, Yaml yaml, std::vector<Need>& out
   return true;
 }
 
+bool read_needs(Reader& reader, const Key& key, Yaml yaml, std::span<const Field<NeedDraft>> table,
+                std::vector<Need>& out) {
+  out.clear();
+  if (yaml.is_mapping()) {
+    return read_need(reader, key, yaml, table, out);
+  }
+  if (!yaml.is_sequence()) {
+    return reader.mistyped(key, yaml, "a list of jobs",
+                           yaml.is_scalar() ? fmt::format("write `{}: [{}]`", key.name, yaml.text()) : std::string());
+  }
+  std::vector<Yaml> items;
+  flatten(yaml, items);
+  out.reserve(items.size());
+  bool good = true;
+  std::size_t projects = 0;
+  for (const Yaml item : items) {
+    if (item.is_mapping() && item.find_key("project") && ++projects == most_projects + 1) {
+      good = reader.wrong(key, item, fmt::format("can name jobs of at most {} other projects", most_projects));
+    }
+    good = read_need(reader, key, item, table, out) && good;
+  }
+  return good;
+}
+
+// Jobs of this pipeline only (lib/gitlab/ci/config/entry/rules/rule.rb: `allowed_needs`).
+bool read_rule_needs(Reader& reader, const Key& key, Yaml yaml, Rule& out) {
+  const std::span<const Field<NeedDraft>> table(need_fields);
+  return read_needs(reader, key, yaml, table.first(needs_of_jobs), out.needs.emplace());
+}
+
+std::string rule_needs_shape() {
+  const std::string need = mapping_shape(std::span<const Field<NeedDraft>>(need_fields).first(needs_of_jobs));
+  return any_shape_of({need, list_shape(any_shape_of({R"({"type":"string"})", need}))});
+}
+
 }  // namespace
 
 std::string shape_of(const std::vector<Need>*) {
-  const std::string need = any_shape_of({R"({"type":"string"})", mapping_shape(need_fields)});
-  return any_shape_of({mapping_shape(need_fields), list_shape(need, R"(,"maxItems":50)")});
+  return any_shape_of({mapping_shape(need_fields), R"({"$ref":"#/definitions/needs"})"});
 }
 std::string shape_of(const std::vector<Rule>*) { return R"({"$ref":"#/definitions/rules"})"; }
 std::string shape_of(const Workflow*) { return mapping_shape(workflow_fields); }
 
+std::string needs_definition() {
+  return list_shape(
+      any_shape_of({R"({"type":"string"})", mapping_shape(need_fields), R"({"$ref":"#/definitions/needs"})"}),
+      R"(,"maxItems":50)");
+}
 std::string rules_definition() {
   return list_shape(any_shape_of({mapping_shape(rule_fields), R"({"$ref":"#/definitions/rules"})"}));
 }
@@ -317,25 +407,7 @@ std::string workflow_rules_definition() {
 }
 
 bool read(Reader& reader, const Key& key, Yaml yaml, std::vector<Need>& out) {
-  out.clear();
-  if (yaml.is_mapping()) {
-    return read_need(reader, key, yaml, out);
-  }
-  if (!yaml.is_sequence()) {
-    return reader.mistyped(key, yaml, "a list of jobs",
-                           yaml.is_scalar() ? fmt::format("write `{}: [{}]`", key.name, yaml.text()) : std::string());
-  }
-  out.reserve(yaml.size());
-  bool good = true;
-  std::size_t projects = 0;
-  for (std::size_t i = 0; i < yaml.size(); ++i) {
-    const Yaml item = yaml.item(i);
-    if (item.is_mapping() && item.find_key("project") && ++projects == most_projects + 1) {
-      good = reader.wrong(key, item, fmt::format("can name jobs of at most {} other projects", most_projects));
-    }
-    good = read_need(reader, key, item, out) && good;
-  }
-  return good;
+  return read_needs(reader, key, yaml, need_fields, out);
 }
 
 bool read(Reader& reader, const Key& key, Yaml yaml, std::vector<Rule>& out) {

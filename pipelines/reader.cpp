@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 #include <tuple>
 
 #include "pipelines/duration.h"
@@ -222,6 +223,14 @@ bool read(Reader& reader, const Key& key, Yaml yaml, std::chrono::seconds& out) 
   }
   out = *duration;
   return true;
+}
+
+bool check_environment_name(Reader& reader, const Key& key, Yaml yaml, std::string_view name) {
+  const bool fits = !name.empty() && std::ranges::all_of(name, [](unsigned char c) {
+    return std::isalnum(c) != 0 || std::string_view("-_/${}. ").find(static_cast<char>(c)) != std::string_view::npos;
+  });
+  return (fits && name.front() != '/' && name.back() != '/') ||
+         reader.wrong(key, yaml, "may have letters, digits, spaces and -_/${}. only, and no slash at its ends");
 }
 
 bool read_string_or_list(Reader& reader, const Key& key, Yaml yaml, std::vector<std::string>& out) {

@@ -122,6 +122,10 @@ bool read_string_or_list(Reader&, const Key&, Yaml, std::vector<std::string>& ou
 bool read_commands(Reader&, const Key&, Yaml, std::vector<std::string>& out);  // lists in lists are flattened
 bool read_exit_codes(Reader&, const Key&, Yaml, std::vector<int>& out);        // a number or a list of numbers
 
+// GitLab's rule for the names of environments and resource groups: letters, digits, spaces and -_/${}. , and no slash
+// at the ends (lib/gitlab/regex.rb, environment_name_regex). False after it was said.
+bool check_environment_name(Reader&, const Key&, Yaml, std::string_view name);
+
 // The readers of GitLab's structures.
 bool read(Reader&, const Key&, Yaml, Image& out);
 bool read(Reader&, const Key&, Yaml, std::vector<Service>& out);

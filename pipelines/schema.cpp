@@ -67,8 +67,8 @@ std::string schema() {
          R"("type":"object","minProperties":1,"properties":{)" +
          globals() + R"(},"patternProperties":{"^\\.":{}},"additionalProperties":{"$ref":"#/definitions/job"},)" +
          R"("definitions":{"job":)" + job() + R"(,"default":)" + defaults() + R"(,"commands":)" +
-         nested("commands", true) + R"(,"names":)" + nested("names", false) + R"(,"rules":)" + rules_definition() +
-         R"(,"workflow_rules":)" + workflow_rules_definition() + "}}";
+         nested("commands", true) + R"(,"names":)" + nested("names", false) + R"(,"needs":)" + needs_definition() +
+         R"(,"rules":)" + rules_definition() + R"(,"workflow_rules":)" + workflow_rules_definition() + "}}";
 }
 
 }  // namespace pipelines

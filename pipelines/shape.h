@@ -87,7 +87,8 @@ inline constexpr Shape words{[] {
   return enumeration_shape(all);
 }};
 
-// The definitions that refer to themselves: lists of rules in lists of rules.
+// The definitions that refer to themselves: lists of rules in lists of rules, needs in lists of needs.
+std::string needs_definition();
 std::string rules_definition();
 std::string workflow_rules_definition();
 

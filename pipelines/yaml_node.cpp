@@ -31,6 +31,11 @@ Yaml YamlTree::make_scalar(Mark mark, std::string_view text, bool is_plain) {
   return {*this, static_cast<NodeIndex>(nodes_.size() - 1)};
 }
 
+Yaml YamlTree::make_null(Mark mark) {
+  nodes_.push_back(begin(mark, Kind::null, 0).node);
+  return {*this, static_cast<NodeIndex>(nodes_.size() - 1)};
+}
+
 YamlTree::Made YamlTree::begin(Mark mark, Kind kind, std::size_t size) const {
   Made made;
   made.node.kind = kind;

@@ -113,6 +113,7 @@ class YamlTree {
   std::optional<Yaml> make_sequence(Mark, std::span<const NodeIndex>, Kind = Kind::sequence);  // or a reference
   // A scalar; `plain`: YAML 1.1 decides its type. The text is copied.
   Yaml make_scalar(Mark, std::string_view text, bool plain);
+  Yaml make_null(Mark);
 
   bool has_references() const { return has_references_; }  // any node is a reference
   std::size_t size() const { return nodes_.size(); }       // nodes; an index is below it

@@ -143,9 +143,12 @@ void Children::wait(const std::stop_token& stop) {
 executors::JobResult Children::run(const JobKey& key, const DownstreamRequest& asked, executors::Notices& notices,
                                    const std::stop_token& stop) {
   if (asked.what->config.empty()) {
-    notices.warning(fmt::format(
-        "the pipeline of {} was not started: it needs GitLab's server; a child pipeline of this project is `include`",
-        asked.what->project));
+    notices.warning(
+        asked.what->upstream
+            ? fmt::format("how the pipeline of {} ended is not known: it needs GitLab's server", asked.what->project)
+            : fmt::format("the pipeline of {} was not started: it needs GitLab's server; a child pipeline of this "
+                          "project is `include`",
+                          asked.what->project));
     executors::JobResult nothing;
     nothing.outcome = Outcome::passed;
     return nothing;

@@ -434,7 +434,7 @@ TEST(Keyword, Environment) {
   EXPECT_EQ(job("environment: prod").environment->name, "prod");
   const Pipeline pipeline = read(
       "a: {script: x, environment: {name: e/$B, url: 'http://e', on_stop: b, action: start, deployment_tier: staging, "
-      "auto_stop_in: 1 day}}\nb: {script: x}\n");
+      "auto_stop_in: 1 day}}\nb: {script: x, environment: {name: e/$B, action: stop}}\n");
   const Environment& environment = *pipeline.jobs.at(0).environment;
   EXPECT_EQ(environment.name, "e/$B");
   EXPECT_EQ(environment.url, "http://e");
