@@ -102,11 +102,19 @@ struct CacheSpec {
   std::filesystem::path restored;  // the one of JobSpec::inputs that it was restored from; empty: none
 };
 
+// One of `run`'s steps: a shell of its own, in the project's directory.
+struct WorkStep {
+  std::string name;  // announced in the log
+  std::string script;
+  Environment environment;  // on top of the job's
+};
+
 // What to do in it, known when its turn comes.
 struct Work {
   Environment environment;                // the job's whole environment on top of the image's own
   Environment files;                      // variables whose value is the path of a file that holds this
   std::vector<std::string> script;        // before_script and script, one shell
+  std::vector<WorkStep> steps;            // or these, in order, until one fails
   std::vector<std::string> after_script;  // another shell
   std::chrono::seconds timeout{3600};     // of the script; then job_execution_timeout
   std::chrono::seconds after_timeout{300};

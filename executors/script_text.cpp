@@ -96,6 +96,20 @@ std::string text(const Work& work, const std::vector<std::string>& items, std::s
   return out;
 }
 
+// Each in a subshell, which neither sees what the others set nor changes it; errexit reaches into it. By eval, so that
+// a syntax error is the step's own.
+std::string step_text(const WorkStep& step) {
+  const std::string_view script = trimmed(step.script);
+  const auto line_end = script.find('\n');
+  const std::string more = line_end == std::string_view::npos ? "" : " # collapsed multi-line command";
+  std::string out = "printf '%s\\n' " + single_quoted("Running step " + step.name) + " " +
+                    single_quoted("$ " + std::string(script.substr(0, line_end)) + more) + "\n(\n";
+  for (const auto& [name, value] : step.environment) {
+    if (is_identifier(name) && !is_read_only(name)) out += "export " + name + "=" + single_quoted(value) + "\n";
+  }
+  return out + "eval " + single_quoted(std::string(script) + "\n") + "\n)\n";
+}
+
 // Finds the shell and whether it has pipefail, and carries out the signals that come through `sig`.
 std::string listener(std::string_view job_directory) {
   return "j=" + single_quoted(job_directory) + R"sh(
@@ -124,7 +138,9 @@ l=$!
 }  // namespace
 
 std::string script_text(const Work& work, std::string_view project_dir) {
-  return text(work, work.script, project_dir, false);
+  std::string out = text(work, work.script, project_dir, false);
+  for (const WorkStep& step : work.steps) out += step_text(step);
+  return out;
 }
 
 std::string after_script_text(const Work& work, std::string_view project_dir) {

@@ -162,6 +162,18 @@ class Checker {
     }
   }
 
+  // docs.gitlab.com/ci/yaml/#run: in place of a script (lib/gitlab/ci/config/entry/job.rb).
+  void check_run(const Job& job, const JobDraft& draft) {
+    for (const std::string_view keyword : {"script", "before_script", "after_script"}) {
+      if (const Yaml key = draft.body.find_key(keyword); key && !draft.body.find(keyword).is_null()) {
+        findings_.error(
+            key.mark(),
+            fmt::format("job \"{}\" has `run` and `{}`, which exclude each other", job.written_name(), keyword),
+            "make a step of it", {draft.body.find_key("run").mark()});
+      }
+    }
+  }
+
   void check_work(const Job& job, const JobDraft& draft) {
     if (job.trigger) {
       check_trigger(job, draft);
@@ -169,6 +181,10 @@ class Checker {
     }
     if (draft.body && draft.body.find_key("trigger")) {
       return;  // one that could not be read
+    }
+    if (draft.has_run && draft.body.find("run") && !draft.body.find("run").is_null()) {
+      check_run(job, draft);
+      return;
     }
     const std::vector<std::string>& script = job.script.main;
     const bool empty = script.empty() || (script.size() == 1 && script[0].empty());

@@ -83,7 +83,7 @@ std::optional<Composer::Composed> Composer::compose(std::string_view text, std::
     return std::nullopt;
   }
   const std::optional<Yaml> root = include_all(*body, level);
-  return root ? std::optional(Composed{*root, incomplete_, changed_}) : std::nullopt;
+  return root ? std::optional(Composed{*root, incomplete_, changed_, std::move(unclaimed_)}) : std::nullopt;
 }
 
 std::vector<Source> Composer::take_sources() {
@@ -135,17 +135,23 @@ bool Composer::parse_file(File& file) {
 
 // The file's body with its inputs put in.
 std::optional<Yaml> Composer::settle(File& file, const Level& level, std::vector<GivenInput> given) {
+  const bool jobs_may_have = level.above == nullptr && !context_.jobs.empty();
   if (!file.header) {
     for (const GivenInput& input : given) {
+      if (jobs_may_have) {
+        unclaimed_.push_back(input.name);
+        continue;
+      }
       findings_.error(input.mark, fmt::format("{} has no input \"{}\"", file.name, input.name),
                       "it has no header with `spec:inputs`");
     }
-    return given.empty() ? std::optional(file.body) : std::nullopt;
+    return given.empty() || jobs_may_have ? std::optional(file.body) : std::nullopt;
   }
   changed_ = true;
   InputSurroundings around;
   around.file = file.name;
   around.given = std::move(given);
+  around.unknown = jobs_may_have ? &unclaimed_ : nullptr;
   around.component = file.component;
   around.variables = [this]() -> const VariableSet& { return variables(); };
   around.read_text = [this](const std::string& name, std::string_view text) -> std::optional<Yaml> {

@@ -34,9 +34,10 @@ class Composer {
   Composer& operator=(const Composer&) = delete;
 
   struct Composed {
-    Yaml root;                // a mapping without `include`
-    bool incomplete = false;  // something could not be included, which is reported
-    bool changed = false;     // it is not the file's own document
+    Yaml root;                             // a mapping without `include`
+    bool incomplete = false;               // something could not be included, which is reported
+    bool changed = false;                  // it is not the file's own document
+    std::vector<std::string> unclaimed{};  // of Context::inputs, where jobs are named: those that the file has not
   };
   // Absent after at least one error.
   std::optional<Composed> compose(std::string_view text, std::string_view name);
@@ -88,6 +89,7 @@ class Composer {
   std::size_t text_bytes_ = 0;
   bool incomplete_ = false;
   bool changed_ = false;
+  std::vector<std::string> unclaimed_;
   bool full_ = false;  // too many, or too much: reported once
 };
 

@@ -116,7 +116,22 @@ class Lexer {
                   "the flags are i, m, s and U; write \\/ for a slash inside the expression"};
     }
     if (inside.empty()) throw Error{start, "the regular expression is empty", "write == \"\" for an empty value"};
+    refuse_what_is_no_pattern(inside, start);
     return {Token::Kind::pattern, start, inside, flags};
+  }
+
+  // GitLab's lexer (lib/gitlab/ci/pipeline/expression/lexeme/pattern.rb) wants two characters, the last no backslash.
+  static void refuse_what_is_no_pattern(std::string_view inside, std::size_t start) {
+    const auto begins = [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; };
+    if (std::ranges::count_if(inside, begins) == 1) {
+      const std::string c(inside);
+      throw Error{start, "a regular expression of one character, which GitLab does not take",
+                  "write /(?:" + c + ")/, or compare with \"" + c + "\""};
+    }
+    if (inside.back() == '\\') {
+      throw Error{start, "the regular expression ends with a backslash, which GitLab does not take",
+                  "write [\\\\] for a backslash at the end"};
+    }
   }
 
   std::string_view text_;

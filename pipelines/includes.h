@@ -73,6 +73,8 @@ struct Context {
   Facts facts;                             // include:rules, of the main file's project
   std::string path;                        // the main file in its project, where it stands in it
   std::vector<std::pair<std::string, std::string>> inputs;  // of the main file, as text (`--input NAME=VALUE`)
+  // Those of the jobs that are named on the command line: `inputs` may be theirs too.
+  std::vector<std::string> jobs{};
   bool artifacts = false;  // a child pipeline's: its files may be artifacts of its parent's jobs
 };
 

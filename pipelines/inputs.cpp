@@ -111,7 +111,7 @@ constexpr Field<Definition> definition_fields[] = {
      }},
     {"options", [](Reader& r, const Key& k, Yaml y, Definition& o) { return read_options(r, k, y, o.options); }},
     {"regex", [](Reader& r, const Key& k, Yaml y, Definition& o) { return read_regex(r, k, y, o.regex); }},
-    {"rules", read_rules},
+    {"rules", read_rules},  // the last: a job's inputs have none
 };
 
 bool read_rules(Reader& reader, const Key& key, Yaml yaml, Definition& out) {
@@ -182,13 +182,24 @@ std::string truncate(std::string_view text, std::size_t offset, std::size_t leng
 
 }  // namespace
 
+std::string job_inputs_shape() {
+  return R"({"type":"object","additionalProperties":{"type":"object","required":["default"],"properties":{)"
+         R"("type":{"enum":["string","number","boolean","array"]},"default":{},"description":{"type":"string"},)"
+         R"("options":{"type":"array","maxItems":50},"regex":{"type":"string"}},"additionalProperties":false}})";
+}
+
 Inputs::Inputs(YamlTree& tree, Findings& findings, const InputSurroundings& around)
     : tree_(tree), findings_(findings), around_(around) {}
 Inputs::~Inputs() = default;
 
 void Inputs::define(Reader& reader, Yaml inputs) {
   const Key spec{nullptr, "spec"};
-  const Key key{&spec, "inputs"};
+  define(reader, {&spec, "inputs"}, inputs, false);
+}
+
+void Inputs::define_of_job(Reader& reader, Yaml inputs) { define(reader, {nullptr, "inputs"}, inputs, true); }
+
+void Inputs::define(Reader& reader, const Key& key, Yaml inputs, bool of_job) {
   if (!inputs.is_mapping()) {
     reader.mistyped(key, inputs, "a mapping of names");
     return;
@@ -199,9 +210,16 @@ void Inputs::define(Reader& reader, Yaml inputs) {
     Definition definition;
     definition.name = name.text();
     definition.mark = name.mark();
+    const Key field{&key, name.text()};
+    if (of_job &&
+        (body.is_null() || (body.is_mapping() && (!body.find("default") || body.find("default").is_null())))) {
+      findings_.error(name.mark(), fmt::format("{} must have a default value", field.quoted()),
+                      "the job may run where nobody can give one");
+    }
     if (!body.is_null()) {
-      const Key field{&key, name.text()};
-      reader.fields(field, body, definition_fields, definition, "a mapping, or empty");
+      const std::span<const Field<Definition>> all(definition_fields);
+      reader.fields(field, body, of_job ? all.first(all.size() - 1) : all, definition,
+                    of_job ? "a mapping" : "a mapping, or empty");
       definition.has_default = body.find_key("default") || definition.rules;
       definition.default_value = body.find("default");
       for (const std::string_view other : {"options", "default"}) {
@@ -256,6 +274,10 @@ void Inputs::check_given() {
   }
   for (const GivenInput& input : around_.given) {
     if (std::ranges::find(known, input.name) == known.end()) {
+      if (around_.unknown != nullptr) {
+        around_.unknown->push_back(input.name);
+        continue;
+      }
       findings_.error(input.mark, fmt::format("{} has no input \"{}\"", around_.file, input.name),
                       did_you_mean(findings_.suggest(input.name, known),
                                    known.size() <= 10 && !known.empty() ? fmt::format("it has {}", list_words(known))

@@ -40,7 +40,11 @@ struct InputSurroundings {
   std::function<const VariableSet&()> variables;               // for expand_vars
   // Reads a text that stands for a list (`--input NAME=[…]`); absent after an error.
   std::function<std::optional<Yaml>(const std::string& name, std::string_view text)> read_text;
+  // Where those go that are not defined here, because they may be a job's; none: they are errors.
+  std::vector<std::string>* unknown = nullptr;
 };
+
+std::string job_inputs_shape();
 
 class Inputs {
  public:
@@ -61,15 +65,20 @@ class Inputs {
 
   // Definitions (the value of `spec:inputs`); a later one of the same name wins.
   void define(Reader&, Yaml inputs);
+  // The same of a job's `inputs`: no rules, and every one has a default (lib/gitlab/ci/config/entry/job_input.rb).
+  void define_of_job(Reader&, Yaml inputs);
   // `spec:component`: which of the component's values may be used.
   void allow_component(Reader&, const Key&, Yaml names);
   // Gives every input its value: the given one or the default. Reports what is wrong with them.
   void settle(Reader&);
 
+  const std::map<std::string, Yaml, std::less<>>& values() const { return values_; }
+
   // The body with every block replaced; absent when one is wrong, which is reported.
   std::optional<Yaml> interpolate(Yaml body);
 
  private:
+  void define(Reader&, const Key&, Yaml inputs, bool of_job);
   std::optional<Yaml> walk(Yaml);
   std::optional<Yaml> rebuild(Yaml container);
   std::optional<Yaml> scalar(Yaml);

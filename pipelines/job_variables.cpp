@@ -74,7 +74,7 @@ void set_predefined(VariableSet& set, const Job& job, When when) {
   predefined("CI_JOB_NAME_SLUG", slug(job.name));
   predefined("CI_JOB_GROUP_NAME", group_name(job.name));
   predefined("CI_JOB_STAGE", job.stage);
-  if (when == When::manual) predefined("CI_JOB_MANUAL", "true");
+  if (when == When::manual || when == When::delayed) predefined("CI_JOB_MANUAL", "true");  // GitLab's ACTIONABLE_WHEN
   predefined("CI_NODE_TOTAL", std::to_string(std::max(job.node_total, 1U)));
   if (job.node_index != 0) predefined("CI_NODE_INDEX", std::to_string(job.node_index));
   if (!job.environment) return;
@@ -138,7 +138,7 @@ std::optional<VariableSet::Entry> job_variable(const SharedVariables& shared, co
   if (name == "CI_JOB_NAME_SLUG") return predefined(slug(job.name));
   if (name == "CI_JOB_GROUP_NAME") return predefined(group_name(job.name));
   if (name == "CI_JOB_STAGE") return predefined(job.stage);
-  if (name == "CI_JOB_MANUAL" && job.when == When::manual) return predefined("true");
+  if (name == "CI_JOB_MANUAL" && (job.when == When::manual || job.when == When::delayed)) return predefined("true");
   if (name == "CI_NODE_TOTAL") return predefined(std::to_string(std::max(job.node_total, 1U)));
   if (name == "CI_NODE_INDEX" && job.node_index != 0) return predefined(std::to_string(job.node_index));
   return entry ? std::optional(*entry) : std::nullopt;

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 
+#include "pipelines/inputs.h"
+
 namespace pipelines {
 namespace {
 
@@ -45,6 +47,21 @@ bool read_script(Reader& reader, const Key& key, Yaml yaml, JobDraft& draft) {
     return false;
   }
   return true;
+}
+
+bool read_job_needs(Reader& reader, const Key& key, Yaml yaml, JobDraft& draft) {
+  std::vector<Need> needs;
+  if (!read_needs(reader, key, yaml, needs, draft.job->upstream_needs)) {
+    return false;
+  }
+  draft.job->needs = std::move(needs);
+  return true;
+}
+
+bool read_run(Reader& reader, const Key& key, Yaml yaml, JobDraft& draft) {
+  const bool good = read(reader, key, yaml, draft.job->steps);
+  draft.spoilt = draft.spoilt || !good;
+  return good;
 }
 
 bool read_stage(Reader& reader, const Key& key, Yaml yaml, JobDraft& draft) {
@@ -188,25 +205,28 @@ bool read_inherit(Reader& reader, const Key& key, Yaml yaml, JobDraft& draft) {
   return reader.fields(key, yaml, inherit_fields, draft);
 }
 
-// Resolved before the job is read (extends.h).
+// Resolved before the job is read (extends.h, job_inputs.h).
 bool already_done(Reader&, const Key&, Yaml, JobDraft&) { return true; }
 
 constexpr bool in_default = true;
+constexpr bool inputs_go_in = true;
+
+constexpr Shape inputs_shape{[] { return job_inputs_shape(); }};
 
 // The commonest first: the table is searched from the top.
 constexpr JobKeyword job_table[] = {
-    {{"script", read_script, Shape{shapes::commands}}},
+    {{"script", read_script, Shape{shapes::commands}}, !in_default, inputs_go_in},
     {{"stage", read_stage, shape_for<std::string>}},
     {{"extends", already_done, Shape{shapes::string_or_list}}},
-    {{"needs", of_job<&Job::needs>}},
+    {{"needs", read_job_needs, shape_for<std::vector<Need>>}},
     {{"rules", of_job<&Job::rules>}},
     {{"variables", read_variables, shape_for<Variables>}},
-    {{"image", of_job<&Job::image>}, in_default},
-    {{"artifacts", of_job<&Job::artifacts>}, in_default},
-    {{"cache", of_job<&Job::caches>}, in_default},
-    {{"before_script", commands<&Script::before>, Shape{shapes::commands}}, in_default},
-    {{"after_script", commands<&Script::after>, Shape{shapes::commands}}, in_default},
-    {{"services", of_job<&Job::services>}, in_default},
+    {{"image", of_job<&Job::image>}, in_default, inputs_go_in},
+    {{"artifacts", of_job<&Job::artifacts>}, in_default, inputs_go_in},
+    {{"cache", of_job<&Job::caches>}, in_default, inputs_go_in},
+    {{"before_script", commands<&Script::before>, Shape{shapes::commands}}, in_default, inputs_go_in},
+    {{"after_script", commands<&Script::after>, Shape{shapes::commands}}, in_default, inputs_go_in},
+    {{"services", of_job<&Job::services>}, in_default, inputs_go_in},
     {{"when", read_when, words<job_when>}},
     {{"allow_failure", of_job<&Job::allow_failure>}},
     {{"tags", read_tags, shape_for<std::vector<std::string>>}, in_default},
@@ -228,9 +248,9 @@ constexpr JobKeyword job_table[] = {
     {{"except", of_job<&Job::except>}},
     {{"parallel", read_parallel, shape_for<Parallel>}},
     {{"manual_confirmation", of_job<&Job::manual_confirmation>}},
+    {{"run", read_run, shape_for<std::vector<RunStep>>}},
+    {{"inputs", already_done, inputs_shape}},
     // GitLab's, not carried out yet.
-    {{"run", nullptr, Support::refused, "use `script`"}},
-    {{"inputs", nullptr, Support::refused, "use `variables`"}},
     {{"hooks", nullptr, Support::left_out, "the sources are there before a job begins"}, in_default},
     {{"id_tokens", nullptr, Support::left_out, no_server}, in_default},
     {{"identity", nullptr, Support::left_out, no_server}, in_default},
@@ -447,6 +467,15 @@ std::vector<std::string_view> job_keyword_names() {
 
 bool is_job_keyword(std::string_view name) { return find_job_keyword(name) != std::size(job_table); }
 
+bool takes_inputs(std::string_view keyword) {
+  const std::size_t row = find_job_keyword(keyword);
+  return row != std::size(job_table) && job_table[row].takes_inputs;
+}
+
+bool is_commands(std::string_view keyword) {
+  return keyword == "script" || keyword == "before_script" || keyword == "after_script";
+}
+
 bool is_global_keyword(std::string_view name) {
   return std::ranges::find(global_table, name, &Field<PipelineDraft>::name) != std::end(global_table);
 }
@@ -478,6 +507,7 @@ void read_job(Reader& reader, std::span<const DefaultEntry> defaults, JobDraft& 
     }
     const Yaml value = draft.body.value(i);
     draft.has_script = draft.has_script || keyword == 0;
+    draft.has_run = draft.has_run || key.text() == "run";
     // Null is GitLab's "not specified": a default takes its place.
     if (!value.is_null()) {
       specified.set(keyword);
@@ -485,7 +515,12 @@ void read_job(Reader& reader, std::span<const DefaultEntry> defaults, JobDraft& 
     }
   }
   for (const DefaultEntry& entry : defaults) {
-    if (!specified.test(entry.keyword) && draft.inherits(job_table[entry.keyword].field.name)) {
+    const std::string_view name = job_table[entry.keyword].field.name;
+    // Steps have neither: they take the script's place.
+    if (draft.has_run && is_commands(name)) {
+      continue;
+    }
+    if (!specified.test(entry.keyword) && draft.inherits(name)) {
       read_job_keyword(reader, entry.keyword, entry.key, entry.value, draft);
     }
   }

@@ -32,7 +32,8 @@ struct JobDraft {
   std::string publish;  // unexpanded
   std::optional<Parallel> parallel;
   bool has_script = false;  // the keyword is there, whatever its value
-  bool spoilt = false;      // a keyword was refused, or `extends` failed: what seems to be missing may not be
+  bool has_run = false;
+  bool spoilt = false;  // a keyword was refused, or `extends` failed: what seems to be missing may not be
   bool inherits_defaults = true;
   std::vector<std::string_view> inherited_defaults;  // when not all: these
 
@@ -41,7 +42,8 @@ struct JobDraft {
 
 struct JobKeyword {
   Field<JobDraft> field;
-  bool in_default = false;  // may stand in `default`
+  bool in_default = false;    // may stand in `default`
+  bool takes_inputs = false;  // `${{ job.inputs.NAME }}` may stand in its value
 };
 
 std::span<const JobKeyword> job_keywords();
@@ -59,6 +61,10 @@ struct DefaultEntry {
 };
 
 bool read(Reader&, const Key&, Yaml, Parallel& out);
+
+bool takes_inputs(std::string_view keyword);
+// A list of commands, in which everything is text.
+bool is_commands(std::string_view keyword);
 
 // Reads a job's body, then the defaults that it does not have itself.
 void read_job(Reader&, std::span<const DefaultEntry> defaults, JobDraft&);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <unordered_set>
 #include <utility>
@@ -13,10 +14,12 @@
 #include "pipelines/emit.h"
 #include "pipelines/extends.h"
 #include "pipelines/findings.h"
+#include "pipelines/job_inputs.h"
 #include "pipelines/keywords.h"
 #include "pipelines/parallel.h"
 #include "pipelines/reader.h"
 #include "pipelines/reference.h"
+#include "pipelines/written_out.h"
 #include "pipelines/yaml_tree.h"
 
 namespace pipelines {
@@ -69,16 +72,20 @@ std::vector<std::string> complete_stages(std::vector<std::string> stages, bool g
 class PipelineParser {
  public:
   // With `incomplete`, what is not defined may be defined in a file that could not be read.
-  PipelineParser(YamlTree& tree, Yaml root, bool incomplete, Pipeline& pipeline, Findings& findings)
+  PipelineParser(YamlTree& tree, const Composer::Composed& composed, const Context& context, Parsed& parsed,
+                 Findings& findings)
       : tree_(tree),
-        root_(root),
-        pipeline_(pipeline),
+        root_(composed.root),
+        unclaimed_(composed.unclaimed),
+        context_(context),
+        parsed_(parsed),
+        pipeline_(parsed.pipeline),
         findings_(findings),
-        reader_(findings, root),
-        extends_(tree, root, findings, incomplete),
-        references_(tree, root, extends_, findings, incomplete) {
-    draft_.pipeline = &pipeline;
-    draft_.incomplete = incomplete;
+        reader_(findings, root_),
+        extends_(tree, root_, findings, composed.incomplete),
+        references_(tree, root_, extends_, findings, composed.incomplete) {
+    draft_.pipeline = &pipeline_;
+    draft_.incomplete = composed.incomplete;
   }
 
   void run() {
@@ -86,12 +93,19 @@ class PipelineParser {
     pipeline_.stages = complete_stages(std::move(pipeline_.stages), draft_.has_stages);
     check_defaults();
     read_jobs();
+    refuse_unclaimed_inputs();
+    for (const JobDraft& draft : drafts_) {
+      if (draft.parallel) {
+        parallels_.emplace(draft.job->name, *draft.parallel);
+      }
+    }
     expand_parallel(pipeline_, drafts_, findings_);
     check(pipeline_, drafts_, draft_, findings_);
   }
 
-  // The file as it was read: globals and jobs with everything resolved.
+  // The file as it was read: globals and jobs with everything resolved, parallel ones as their instances.
   std::optional<Yaml> resolved_root() {
+    WrittenOut jobs(tree_, pipeline_, parallels_);
     std::vector<YamlTree::Entry> entries;
     for (std::uint32_t i = 0; i < root_.size(); ++i) {
       const Yaml key = root_.key(i);
@@ -99,30 +113,15 @@ class PipelineParser {
         entries.push_back({key.index(), resolved(root_.value(i)).index()});
       } else if (!key.text().starts_with('.')) {
         const std::optional<Yaml> body = body_of(i);
-        const std::optional<Yaml> own = body ? without_extends(*body) : std::nullopt;
-        if (!own) {
+        if (!body || !jobs.add(key, *body, entries)) {
           return std::nullopt;
         }
-        entries.push_back({key.index(), own->index()});
       }
     }
     return tree_.make_mapping(root_.mark(), entries);
   }
 
  private:
-  std::optional<Yaml> without_extends(Yaml body) {
-    if (!body.find_key("extends")) {
-      return body;
-    }
-    std::vector<YamlTree::Entry> entries;
-    for (std::size_t i = 0; i < body.size(); ++i) {
-      if (body.key(i).text() != "extends") {
-        entries.push_back({body.key(i).index(), body.value(i).index()});
-      }
-    }
-    return tree_.make_mapping(body.mark(), entries);
-  }
-
   // The value as it is after `!reference`; null where that is wrong.
   Yaml resolved(Yaml value) {
     if (!tree_.has_references()) {
@@ -224,12 +223,88 @@ class PipelineParser {
       draft_.incomplete = true;
       return false;
     }
-    read_job(reader_, draft_.defaults, draft);
+    if (const Yaml inputs = body->find("inputs"); inputs && !inputs.is_null()) {
+      read_with_inputs(inputs, draft);
+    } else {
+      read_job(reader_, draft_.defaults, draft);
+    }
     return !draft.parallel || reader_.charge(*body, draft.parallel->count - 1);
+  }
+
+  // Whether it is one of those that were named, or one of them is an instance of it.
+  bool is_named(std::string_view job) const {
+    return std::ranges::any_of(context_.jobs, [&](std::string_view named) {
+      const std::string_view rest = named.starts_with(job) ? named.substr(job.size()) : "?";
+      return rest.empty() || rest.starts_with(": [") || (rest.starts_with(' ') && rest.find('/') != rest.npos);
+    });
+  }
+
+  // Job inputs are put in before the job is read, so that what they make of it is checked as if it stood there.
+  void read_with_inputs(Yaml inputs, JobDraft& draft) {
+    static const std::vector<std::pair<std::string, std::string>> none;
+    const bool named = is_named(draft.job->name);
+    JobInputs values(tree_, reader_);
+    if (!values.define(draft.job->name, inputs, named ? context_.inputs : none)) {
+      draft.spoilt = true;
+    }
+    if (named) {
+      claim_inputs(inputs);
+    }
+    if (draft.spoilt) {
+      return;
+    }
+    std::vector<YamlTree::Entry> entries;
+    for (std::size_t i = 0; i < draft.body.size(); ++i) {
+      const std::string_view keyword = draft.body.key(i).text();
+      const Yaml value = draft.body.value(i);
+      entries.push_back({draft.body.key(i).index(),
+                         (takes_inputs(keyword) ? values.put_in(value, is_commands(keyword)) : value).index()});
+    }
+    draft.body = tree_.make_mapping(draft.body.mark(), entries).value_or(draft.body);
+    std::vector<DefaultEntry> defaults = draft_.defaults;
+    for (DefaultEntry& entry : defaults) {
+      const std::string_view keyword = job_keywords()[entry.keyword].field.name;
+      if (takes_inputs(keyword) && !draft.body.find_key(keyword)) {
+        entry.value = values.put_in(entry.value, is_commands(keyword));
+      }
+    }
+    read_job(reader_, defaults, draft);
+  }
+
+  void claim_inputs(Yaml inputs) {
+    const std::vector<std::string_view> names = input_names(inputs);
+    const auto has = [&](std::string_view name) { return std::ranges::find(names, name) != names.end(); };
+    std::erase_if(unclaimed_, has);
+    for (const auto& given : context_.inputs) {
+      const bool known = std::ranges::find(parsed_.job_inputs, given) != parsed_.job_inputs.end();
+      if (has(given.first) && !known) {
+        parsed_.job_inputs.push_back(given);
+      }
+    }
+  }
+
+  void refuse_unclaimed_inputs() {
+    for (const std::string& name : unclaimed_) {
+      std::vector<std::string_view> known;
+      for (const JobDraft& draft : drafts_) {
+        const Yaml inputs = draft.body ? draft.body.find("inputs") : Yaml();
+        if (inputs && is_named(draft.job->name)) {
+          const std::vector<std::string_view> names = input_names(inputs);
+          known.insert(known.end(), names.begin(), names.end());
+        }
+      }
+      findings_.error(Mark{}, fmt::format("neither the file nor a job that is named has an input \"{}\"", name),
+                      did_you_mean(findings_.suggest(name, known),
+                                   known.empty() ? std::string() : fmt::format("there is {}", list_words(known))));
+    }
   }
 
   YamlTree& tree_;
   Yaml root_;
+  std::vector<std::string> unclaimed_;
+  const Context& context_;
+  Parsed& parsed_;
+  std::map<std::string, Parallel, std::less<>> parallels_;  // by the names that the author wrote
   Pipeline& pipeline_;
   Findings& findings_;
   Reader reader_;
@@ -252,7 +327,7 @@ Preview read_pipeline(std::string_view text, std::string_view name, const Contex
   YamlTree tree;
   Composer composer(tree, findings, context);
   if (const std::optional<Composer::Composed> composed = composer.compose(text, name)) {
-    PipelineParser parser(tree, composed->root, composed->incomplete, result.parsed.pipeline, findings);
+    PipelineParser parser(tree, *composed, context, result.parsed, findings);
     parser.run();
     const Mark whole_file{};
     if (composed->changed && findings.errors() == 0) {

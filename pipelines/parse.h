@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "pipelines/diagnostic.h"
@@ -20,6 +21,8 @@ struct Parsed {
   // The same pipeline as one text, where the file includes others or has inputs; else empty. To be read again later,
   // when those files have changed: `extends` and references stand in it as they were written.
   std::string composed;
+  // Of Context::inputs: what the named jobs took for inputs of their own. To be given again with `composed`.
+  std::vector<std::pair<std::string, std::string>> job_inputs{};
 };
 
 // Reads one pipeline file: YAML -> tree (budgeted, see yaml_tree.h) -> inputs, includes (compose.h) -> extends,

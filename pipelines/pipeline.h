@@ -56,6 +56,13 @@ struct Need {
   std::string origin = {};
 };
 
+// `needs:pipeline:job`: artifacts of a job of another run of this hierarchy of parent and child pipelines.
+struct UpstreamNeed {
+  std::string pipeline, job;  // unexpanded; the number of the run
+  bool artifacts = true;
+  Mark mark;
+};
+
 enum class When : std::uint8_t { on_success, on_failure, always, never, manual, delayed };
 
 // Which failures of a job the pipeline tolerates.
@@ -175,6 +182,14 @@ struct Script {
   std::vector<std::string> after;  // a shell of its own, also after a failure
 };
 
+// One step of `run` (docs.gitlab.com/ci/steps): a shell of its own. `${{ … }}` stands in `script` and in the values.
+struct RunStep {
+  std::string name;
+  std::string script;
+  std::vector<std::pair<std::string, std::string>> env;
+  Mark mark;
+};
+
 struct Environment {
   std::string name, url, on_stop, action, tier;  // unexpanded
 };
@@ -205,12 +220,14 @@ struct Job {
   std::string stage = "test";
   Mark stage_mark;
   Script script;
+  std::vector<RunStep> steps;  // `run`: in place of a script
   std::optional<Image> image;
   std::vector<Service> services;
   Variables variables;
   bool inherit_all_variables = true;             // inherit:variables
   std::vector<std::string> inherited_variables;  // when not all: these
   std::optional<std::vector<Need>> needs;        // present: a DAG job, stages do not hold it back
+  std::vector<UpstreamNeed> upstream_needs;
   std::optional<std::vector<std::string>> dependencies;
   Artifacts artifacts;
   std::vector<Cache> caches;  // at most four

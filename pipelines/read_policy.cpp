@@ -9,7 +9,8 @@ namespace {
 
 // "/…/flags" as an expression. A slash within needs no backslash here; in expressions it does.
 std::string as_expression(std::string_view pattern, std::size_t end) {
-  std::string text = fmt::format("${} =~ /", policy_ref_variable);
+  // In a group, because here one character is enough for GitLab, and in an expression it is not.
+  std::string text = fmt::format("${} =~ /(?:", policy_ref_variable);
   for (std::size_t i = 1; i < end; ++i) {
     if (pattern[i] == '\\' && i + 1 < end) {
       text += pattern[i++];
@@ -18,6 +19,7 @@ std::string as_expression(std::string_view pattern, std::size_t end) {
     }
     text += pattern[i];
   }
+  text += ')';
   text += pattern.substr(end);
   return text;
 }

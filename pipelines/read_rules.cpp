@@ -185,6 +185,9 @@ constexpr Field<Rule> include_rule_fields[] = {
 
 bool read_list(Reader& reader, const Key& key, Yaml list, std::span<const Field<Rule>> table, int depth,
                std::vector<Rule>& out) {
+  if (depth == 1 && list.size() == 0) {  // GitLab: can't be blank
+    return reader.wrong(key, list, "is empty", "remove it, or write `rules: [{ when: never }]`");
+  }
   bool good = true;
   for (std::size_t i = 0; i < list.size(); ++i) {
     const Yaml item = list.item(i);
@@ -280,7 +283,7 @@ constexpr Field<NeedDraft> need_fields[] = {
 
 constexpr std::size_t needs_of_jobs = 4;  // the rows before those of other pipelines
 
-// Its artifacts lie on GitLab's server: the job runs without them, and waits for nothing.
+// Its artifacts lie on GitLab's server, or its outcome: the job runs without them, and waits for nothing.
 bool leave_out_need(Reader& reader, const Key& key, Yaml yaml) {
   const bool project = static_cast<bool>(yaml.find_key("project"));
   const auto missing = [&](std::string_view name) {
@@ -292,10 +295,24 @@ bool leave_out_need(Reader& reader, const Key& key, Yaml yaml) {
                         "for example `needs: [{ project: group/name, job: build, ref: main, artifacts: true }]`");
   }
   reader.findings().warning_once(yaml.find_key(project ? "project" : "pipeline").mark(),
-                                 fmt::format("`{}` of other pipelines and projects are left out", key.path()),
-                                 project || !missing("job")
-                                     ? "their artifacts are on GitLab's server; the job runs without them"
-                                     : "how that pipeline ended only GitLab's server knows; the job passes");
+                                 fmt::format("`{}` of other projects are left out", key.path()),
+                                 project ? "they are on GitLab's server; the job runs without them"
+                                         : "how that pipeline ended only GitLab's server knows; the job passes");
+  return true;
+}
+
+// docs.gitlab.com/ci/yaml/#needspipelinejob
+bool read_upstream_need(Reader& reader, const Key& key, Yaml yaml, NeedDraft& draft, std::vector<UpstreamNeed>& out) {
+  for (const std::string_view other : {"optional", "parallel", "ref"}) {
+    if (const Yaml found = yaml.find_key(other)) {
+      return reader.wrong(key, found, fmt::format("with a `pipeline` cannot have `{}`", other),
+                          "it has `pipeline`, `job` and `artifacts`");
+    }
+  }
+  if (draft.pipeline.empty() || draft.need.job.empty()) {
+    return false;  // which was said
+  }
+  out.push_back({std::move(draft.pipeline), std::move(draft.need.job), draft.need.artifacts, yaml.mark()});
   return true;
 }
 
@@ -319,8 +336,9 @@ void add_instances(const NeedDraft& draft, std::vector<Need>& out) {
   }
 }
 
+// `upstream`: none in rules, where needs are jobs of this pipeline (lib/gitlab/ci/config/entry/rules/rule.rb).
 bool read_need(Reader& reader, const Key& key, Yaml yaml, std::span<const Field<NeedDraft>> table,
-               std::vector<Need>& out) {
+               std::vector<Need>& out, std::vector<UpstreamNeed>* upstream) {
   NeedDraft draft;
   draft.need.mark = yaml.mark();
   if (yaml.is_string()) {
@@ -333,7 +351,11 @@ bool read_need(Reader& reader, const Key& key, Yaml yaml, std::span<const Field<
     return false;
   }
   if (yaml.find_key("project") || yaml.find_key("pipeline")) {
-    return table.size() > needs_of_jobs && leave_out_need(reader, key, yaml);
+    if (upstream == nullptr) {
+      return false;  // which was said
+    }
+    const bool of_hierarchy = !yaml.find_key("project") && yaml.find_key("job");
+    return of_hierarchy ? read_upstream_need(reader, key, yaml, draft, *upstream) : leave_out_need(reader, key, yaml);
   }
   const Yaml job = yaml.find("job");
   if (!job || job.is_null()) {
@@ -351,11 +373,11 @@ bool read_need(Reader& reader, const Key& key, Yaml yaml, std::span<const Field<
   return true;
 }
 
-bool read_needs(Reader& reader, const Key& key, Yaml yaml, std::span<const Field<NeedDraft>> table,
-                std::vector<Need>& out) {
+bool read_all_needs(Reader& reader, const Key& key, Yaml yaml, std::span<const Field<NeedDraft>> table,
+                    std::vector<Need>& out, std::vector<UpstreamNeed>* upstream) {
   out.clear();
   if (yaml.is_mapping()) {
-    return read_need(reader, key, yaml, table, out);
+    return read_need(reader, key, yaml, table, out, upstream);
   }
   if (!yaml.is_sequence()) {
     return reader.mistyped(key, yaml, "a list of jobs",
@@ -367,10 +389,11 @@ bool read_needs(Reader& reader, const Key& key, Yaml yaml, std::span<const Field
   bool good = true;
   std::size_t projects = 0;
   for (const Yaml item : items) {
-    if (item.is_mapping() && item.find_key("project") && ++projects == most_projects + 1) {
-      good = reader.wrong(key, item, fmt::format("can name jobs of at most {} other projects", most_projects));
+    const bool elsewhere = item.is_mapping() && (item.find_key("project") || item.find_key("pipeline"));
+    if (elsewhere && ++projects == most_projects + 1) {
+      good = reader.wrong(key, item, fmt::format("can name jobs of at most {} other pipelines", most_projects));
     }
-    good = read_need(reader, key, item, table, out) && good;
+    good = read_need(reader, key, item, table, out, upstream) && good;
   }
   return good;
 }
@@ -378,7 +401,7 @@ bool read_needs(Reader& reader, const Key& key, Yaml yaml, std::span<const Field
 // Jobs of this pipeline only (lib/gitlab/ci/config/entry/rules/rule.rb: `allowed_needs`).
 bool read_rule_needs(Reader& reader, const Key& key, Yaml yaml, Rule& out) {
   const std::span<const Field<NeedDraft>> table(need_fields);
-  return read_needs(reader, key, yaml, table.first(needs_of_jobs), out.needs.emplace());
+  return read_all_needs(reader, key, yaml, table.first(needs_of_jobs), out.needs.emplace(), nullptr);
 }
 
 std::string rule_needs_shape() {
@@ -406,18 +429,15 @@ std::string workflow_rules_definition() {
   return list_shape(any_shape_of({mapping_shape(workflow_rule_fields), R"({"$ref":"#/definitions/workflow_rules"})"}));
 }
 
-bool read(Reader& reader, const Key& key, Yaml yaml, std::vector<Need>& out) {
-  return read_needs(reader, key, yaml, need_fields, out);
+bool read_needs(Reader& reader, const Key& key, Yaml yaml, std::vector<Need>& out,
+                std::vector<UpstreamNeed>& upstream) {
+  upstream.clear();
+  return read_all_needs(reader, key, yaml, need_fields, out, &upstream);
 }
 
 bool read(Reader& reader, const Key& key, Yaml yaml, std::vector<Rule>& out) {
   if (!yaml.is_sequence()) {
     return reader.mistyped(key, yaml, "a list of rules", "write `rules: [{ if: … }]`");
-  }
-  if (yaml.size() == 0) {
-    reader.findings().warning(yaml.mark(),
-                              fmt::format("{} is empty: no rule can match, so the job never runs", key.quoted()),
-                              "remove it, or write `rules: [{ when: never }]`");
   }
   out.clear();
   out.reserve(yaml.size());

@@ -92,6 +92,33 @@ bool read_inputs(Reader& reader, const Key& key, Yaml yaml, Downstream&) {
   return yaml.is_mapping() || reader.mistyped(key, yaml, "a mapping of inputs");
 }
 
+// `trigger:inputs` beside `include`: for every file that it includes.
+bool give_inputs(Reader& reader, const Key& key, Yaml include, Yaml inputs, Downstream& out) {
+  std::string values;
+  append_flow(values, inputs);
+  std::string list;
+  const std::size_t count = include.is_sequence() ? include.size() : 1;
+  for (std::size_t i = 0; i < count; ++i) {
+    const Yaml item = include.is_sequence() ? include.item(i) : include;
+    if (item.is_mapping() && item.find_key("inputs")) {
+      return reader.wrong(key, item.find_key("inputs"), "has `inputs` both beside `include` and in it",
+                          "keep those in `include`");
+    }
+    std::string entry;
+    append_flow(entry, item);
+    if (item.is_mapping()) {
+      entry.pop_back();
+      entry += item.size() > 0 ? ", " : "";
+    } else {
+      const bool remote = item.text().starts_with("http://") || item.text().starts_with("https://");
+      entry = fmt::format("{{\"{}\": {}, ", remote ? "remote" : "local", entry);
+    }
+    list += fmt::format("{}{}\"inputs\": {}}}", list.empty() ? "" : ", ", entry, values);
+  }
+  out.config = fmt::format("include: [{}]\n", list);
+  return true;
+}
+
 constexpr Field<Downstream> trigger_fields[] = {
     {"include", read_include, Shape{shapes::includes}},
     {"project", member<&Downstream::project>},
@@ -128,6 +155,9 @@ bool read(Reader& reader, const Key& key, Yaml yaml, Downstream& out) {
   }
   if (include && yaml.find("branch")) {
     return reader.wrong(key, yaml.find_key("branch"), "has `branch`, which goes with `project` only");
+  }
+  if (const Yaml inputs = yaml.find("inputs"); include && inputs && inputs.is_mapping() && !out.config.empty()) {
+    return give_inputs(reader, key, include, inputs, out);
   }
   return true;
 }

@@ -132,7 +132,10 @@ bool read(Reader&, const Key&, Yaml, std::vector<Service>& out);
 bool read(Reader&, const Key&, Yaml, Variables& out);  // of a job, a rule or a service
 bool read_global_variables(Reader&, const Key&, Yaml, Variables& out);
 std::string global_variables_shape();
-bool read(Reader&, const Key&, Yaml, std::vector<Need>& out);
+bool read(Reader&, const Key&, Yaml, std::vector<Need>& out);  // of a rule: jobs of this pipeline
+// Of a job: also those of other pipelines.
+bool read_needs(Reader&, const Key&, Yaml, std::vector<Need>& out, std::vector<UpstreamNeed>& upstream);
+bool read(Reader&, const Key&, Yaml, std::vector<RunStep>& out);  // `run`
 bool read(Reader&, const Key&, Yaml, std::vector<Rule>& out);
 bool read(Reader&, const Key&, Yaml, Workflow& out);
 bool read_include_rules(Reader&, const Key&, Yaml, std::vector<Rule>& out);

@@ -38,6 +38,7 @@ std::string shape_of(const Image*);
 std::string shape_of(const std::vector<Service>*);
 std::string shape_of(const Variables*);
 std::string shape_of(const std::vector<Need>*);
+std::string shape_of(const std::vector<RunStep>*);
 std::string shape_of(const std::vector<Rule>*);
 std::string shape_of(const Workflow*);
 std::string shape_of(const Artifacts*);

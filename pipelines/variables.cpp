@@ -264,21 +264,20 @@ Dotenv parse_dotenv(std::string_view text, std::size_t limit, bool report) {
   }
   if (text.substr(0, 3) == "\xEF\xBB\xBF") text.remove_prefix(3);  // a byte order mark
   std::size_t number = 0;
-  std::size_t refused = 0;
   for (std::size_t start = 0; start < text.size();) {
     const std::size_t end = std::min(text.find('\n', start), text.size());
     const std::string_view line = trim(text.substr(start, end - start));
     start = end + 1;
     ++number;
+    const auto warn = [&](const char* what) {
+      dotenv.warnings.push_back("line " + std::to_string(number) + ": " + what);
+    };
     if (line.empty() || line.front() == '#') {
-      refused = refused == 0 ? number : refused;
+      if (report) warn("comments and blank lines are not allowed");
       continue;
     }
     const std::size_t equals = line.find('=');
     const std::string_view key = trim(line.substr(0, std::min(equals, line.size())));
-    const auto warn = [&](const char* what) {
-      dotenv.warnings.push_back("line " + std::to_string(number) + ": " + what);
-    };
     if (equals == std::string_view::npos) {
       warn("not of the form KEY=value");
     } else if (key.empty() || word_end(key, 0) != key.size()) {
@@ -290,8 +289,10 @@ Dotenv parse_dotenv(std::string_view text, std::size_t limit, bool report) {
       dotenv.variables.emplace_back(key, report ? value : unquote(value));
     }
   }
-  if (report && refused != 0) {
-    dotenv.warnings.push_back("line " + std::to_string(refused) + ": GitLab refuses comments and blank lines here");
+  if (report && !dotenv.warnings.empty()) {
+    dotenv.refused = std::move(dotenv.warnings.front());
+    dotenv.warnings.clear();
+    dotenv.variables.clear();
   }
   return dotenv;
 }

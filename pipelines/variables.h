@@ -70,11 +70,13 @@ std::string expand(std::string_view text,
 struct Dotenv {
   std::vector<std::pair<std::string, std::string>> variables;
   std::vector<std::string> warnings;  // "line 3: …": lines that are no KEY=value
+  std::string refused;                // of a report: the first such line, for which GitLab takes none of it
 };
 // A `reports:dotenv` or --env-file text: KEY=value lines, no expansion; space around key and value is dropped. Keys are
 // letters, digits and '_'; a later line wins (both are returned, in order). At most `limit` bytes are read, whole lines
 // only. An --env-file may have `#` comments and blank lines, and one pair of quotes around a value is removed; a
-// `report` keeps its quotes, as in GitLab, and the comments and blank lines that GitLab refuses are a warning.
+// `report` keeps its quotes and is refused for any other line, also for comments and blank ones, as in GitLab
+// (app/services/ci/parse_dotenv_artifact_service.rb).
 Dotenv parse_dotenv(std::string_view text, std::size_t limit, bool report = false);
 
 // CI_COMMIT_REF_SLUG's rule: lower case, each character but a-z0-9 becomes '-', at most `limit` bytes, then no '-' at

@@ -177,6 +177,7 @@ std::string record(const Loaded& loaded, const ExecOptions& options, const Confi
       {"project", project_json(loaded.inputs.project)},
       {"secrets", loaded.inputs.secret_names},
       {"jobs", loaded.inputs.jobs},
+      {"job_inputs", values_json(loaded.inputs.job_inputs)},
       {"needs", loaded.inputs.with_needs},
       {"changed", answers_json(loaded.inputs.changed)},
       {"project_paths", answers_json(loaded.inputs.project_paths)},
@@ -201,6 +202,7 @@ PlanInputs recorded_inputs(const json& recorded) {
   if (recorded.contains("project")) inputs.project = project_of(recorded.at("project"), inputs.predefined);
   inputs.secret_names = recorded.at("secrets").get<std::vector<std::string>>();
   inputs.jobs = recorded.at("jobs").get<std::vector<std::string>>();
+  inputs.job_inputs = values_of(recorded.value("job_inputs", json::array()));
   inputs.with_needs = recorded.at("needs");
   inputs.changed = answers_of(recorded.at("changed"));
   inputs.project_paths = answers_of(recorded.value("project_paths", json::object()));

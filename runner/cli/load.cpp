@@ -263,11 +263,13 @@ class Loading {
     if (!child_) context.path = path_in_project();
     context.artifacts = child_;
     for (const auto& [name, value] : options_.inputs) context.inputs.emplace_back(name, value);
+    context.jobs = options_.jobs;
     return context;
   }
 
   void take(pipelines::Parsed parsed) {
     loaded_->parsed = std::move(parsed);
+    for (const auto& [name, value] : loaded_->parsed.job_inputs) loaded_->inputs.job_inputs.push_back({name, value});
     if (!loaded_->parsed.composed.empty()) loaded_->text = loaded_->parsed.composed;
   }
 
@@ -376,7 +378,10 @@ std::unique_ptr<Loaded> load_again(PipelineFile file, std::string text, PlanInpu
   loaded->file = std::move(file);
   loaded->text = std::move(text);
   loaded->inputs = std::move(inputs);
-  loaded->parsed = pipelines::parse(loaded->text, loaded->file.name);
+  pipelines::Context context;
+  for (const auto& [name, value] : loaded->inputs.job_inputs) context.inputs.emplace_back(name, value);
+  context.jobs = loaded->inputs.jobs;
+  loaded->parsed = pipelines::parse(loaded->text, loaded->file.name, context);
   if (pipelines::has_errors(loaded->parsed.diagnostics)) return loaded;
   pipelines::Facts recorded;
   recorded.changed_paths = [&](std::string_view compare_to) {

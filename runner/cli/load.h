@@ -74,6 +74,7 @@ struct PlanInputs {
   std::vector<ProjectVariable> project;  // those of this kind of ref; the masked ones' values are never stored
   std::vector<std::string> secret_names;
   std::vector<std::string> jobs;
+  std::vector<NamedValue> job_inputs;  // of the jobs that are named
   bool with_needs = false;
   // Answers to the plan's questions, by `compare_to`; absent value: there was nothing to compare with.
   std::map<std::string, std::optional<std::vector<std::string>>> changed;

@@ -58,7 +58,9 @@ void PlanFlags::add_to(CLI::App& command) {
   command.add_option("--variable", variables, "a variable, stronger than the file's")
       ->type_name("K=V")
       ->allow_extra_args(false);
-  command.add_option("--input", inputs, "a value for one of the file's `spec:inputs`")
+  command
+      .add_option("--input", inputs,
+                  "a value for one of the file's `spec:inputs`, and for the `inputs` of each JOB that has it")
       ->type_name("NAME=VALUE")
       ->allow_extra_args(false);
   command.add_option("--project", project, "the folder that jobs see as their sources")->type_name("DIR");

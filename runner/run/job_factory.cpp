@@ -9,6 +9,7 @@
 #include "pipelines/duration.h"
 #include "pipelines/variables.h"
 #include "runner/run/releases.h"
+#include "runner/run/run_steps.h"
 #include "runner/version.h"
 
 namespace runner {
@@ -197,18 +198,45 @@ DownstreamRequest JobFactory::downstream(pipelines::JobIndex index, const JobInp
   return request;
 }
 
-JobFactory::Made JobFactory::make(const JobKey& key, const JobInputs& inputs) const {
+// Those of other runs lie below what this run's jobs left.
+JobInputs JobFactory::with_upstream(pipelines::JobIndex index, const JobInputs& inputs, Made& made) const {
+  JobInputs all;
+  const auto& needs = pipeline_.jobs[index].upstream_needs;
+  if (needs.empty()) return inputs;
+  VariableSet variables = plan_.variables(pipeline_, index);
+  variables.set("CI_PIPELINE_ID", std::to_string(settings_.run), Precedence::predefined, /*expand=*/false);
+  variables = variables.expanded();
+  for (const auto& need : needs) {
+    if (!need.artifacts || !settings_.upstream) continue;
+    UpstreamArtifacts found;
+    try {
+      found = settings_.upstream(variables.expand(need.pipeline), variables.expand(need.job));
+    } catch (const std::exception& error) {
+      found.missing = fmt::format("the artifacts of job {} cannot be had: {}", need.job, error.what());
+    }
+    if (made.missing.empty()) made.missing = found.missing;
+    made.warnings.insert(made.warnings.end(), found.warnings.begin(), found.warnings.end());
+    all.layers.insert(all.layers.end(), found.layers.begin(), found.layers.end());
+    all.dotenv.insert(all.dotenv.end(), found.dotenv.begin(), found.dotenv.end());
+  }
+  all.layers.insert(all.layers.end(), inputs.layers.begin(), inputs.layers.end());
+  all.dotenv.insert(all.dotenv.end(), inputs.dotenv.begin(), inputs.dotenv.end());
+  return all;
+}
+
+JobFactory::Made JobFactory::make(const JobKey& key, const JobInputs& given) const {
   const pipelines::Job& job = pipeline_.jobs[key.job];
   const std::uint32_t number = key.job + 1;
   const std::string stem = fmt::format("{}-{}", number, key.attempt);
   Made made;
   if (job.trigger) {
-    made.downstream = downstream(key.job, inputs);
+    made.downstream = downstream(key.job, given);
     made.secrets = secrets_;
     made.work.timeout = std::chrono::hours(24 * 30);
     return made;
   }
 
+  const JobInputs inputs = with_upstream(key.job, given, made);
   executors::JobSpec& spec = made.spec;
   spec.id = {settings_.owner, settings_.run, number, key.attempt, job.name};
   spec.directory = settings_.directory / ("j" + stem);
@@ -283,6 +311,7 @@ JobFactory::Made JobFactory::make(const JobKey& key, const JobInputs& inputs) co
   work.files = files_of(expanded);
   work.script = job.script.before;
   work.script.insert(work.script.end(), job.script.main.begin(), job.script.main.end());
+  work.steps = work_steps(job.steps, expanded, spec.project_dir);
   work.after_script = job.script.after;
   work.timeout = timeout;
   std::chrono::seconds script_timeout = timeout;

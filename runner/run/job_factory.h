@@ -18,6 +18,7 @@
 #include "pipelines/plan.h"
 #include "runner/run/cache_use.h"
 #include "runner/run/events.h"
+#include "runner/run/upstream.h"
 #include "runner/secrets/redactor.h"
 
 namespace runner {
@@ -39,6 +40,8 @@ struct RunSettings {
   bool protected_ref = false;                               // its caches are not those of other branches
   // The last commit that changed a path, for cache:key:files_commits; empty: none.
   std::function<std::string(const std::string& path)> last_commit;
+  // For needs:pipeline:job; empty: there are no other runs.
+  std::function<UpstreamArtifacts(const std::string& pipeline, const std::string& job)> upstream;
 };
 
 // What a `trigger` job is to run.
@@ -75,6 +78,7 @@ class JobFactory {
     std::vector<std::string> warnings;            // of what is wrong with its variables
     std::optional<pipelines::Release> release;    // expanded
     std::string coverage;                         // RE2
+    std::string missing;                          // why it cannot begin: an upstream job's artifacts cannot be had
     std::optional<DownstreamRequest> downstream;  // then there is neither sandbox nor work
   };
   Made make(const JobKey&, const JobInputs&) const;
@@ -88,6 +92,7 @@ class JobFactory {
 
  private:
   DownstreamRequest downstream(pipelines::JobIndex, const JobInputs&) const;
+  JobInputs with_upstream(pipelines::JobIndex, const JobInputs&, Made&) const;
 
   const pipelines::Pipeline& pipeline_;
   const pipelines::Plan& plan_;

@@ -110,7 +110,7 @@ JobThread::Turn JobThread::wait_for_turn() {
 void JobThread::main(const std::stop_token& stop) {
   std::optional<AttemptEnded> ended;
   try {
-    ended = made_.downstream ? work_downstream(stop) : work(stop);
+    ended = made_.downstream ? work_downstream(stop) : !made_.missing.empty() ? refuse_to_begin() : work(stop);
   } catch (const std::exception& error) {
     // One of the two places where a broken world is caught (docs/architecture.md, "Errors").
     ended.emplace();
@@ -126,6 +126,21 @@ void JobThread::main(const std::stop_token& stop) {
     context_.mailbox.put({key_, Dropped{}});
   else
     context_.mailbox.put({key_, std::move(*ended)});
+}
+
+// GitLab's failure reason for it: the job fails when its turn comes.
+AttemptEnded JobThread::refuse_to_begin() {
+  AttemptEnded ended;
+  context_.mailbox.put({key_, Prepared{}});
+  if (wait_for_turn() == Turn::drop) {
+    ended.dropped = true;
+    return ended;
+  }
+  ended.started = true;
+  ended.result.outcome = pipelines::Outcome::failed;
+  ended.result.reason = "missing_dependency_failure";
+  ended.result.message = made_.missing;
+  return ended;
 }
 
 AttemptEnded JobThread::work_downstream(const std::stop_token& stop) {
@@ -246,10 +261,21 @@ void JobThread::release(AttemptEnded& ended, JobLog& log, executors::Notices& no
   }
 }
 
+// GitLab takes nothing of such a report, and its runner fails the job because one upload failed; the others are kept.
+void JobThread::refuse_dotenv(AttemptEnded& ended, const std::string& why, executors::Notices& notices) {
+  notices.warning(why);
+  std::erase_if(ended.result.collected, [](const executors::Collected& part) { return part.kind == "dotenv"; });
+  if (ended.result.outcome != pipelines::Outcome::passed) return;
+  ended.result.outcome = pipelines::Outcome::failed;
+  ended.result.reason = "artifacts_failed";
+  ended.result.message = why;
+}
+
 void JobThread::keep_artifacts(AttemptEnded& ended, executors::Notices& notices) {
   try {
     ReadDotenv read = read_dotenv(ended.result.collected);
     for (const auto& warning : read.warnings) notices.warning(warning);
+    if (!read.refused.empty()) refuse_dotenv(ended, read.refused, notices);
     ended.dotenv = std::move(read.variables);
     if (!ended.result.collected.empty()) {
       if (ended.result.outcome == pipelines::Outcome::passed) {

@@ -90,6 +90,7 @@ class JobThread {
   enum class Turn { waiting, go, drop };
   void main(const std::stop_token&);
   AttemptEnded work(const std::stop_token&);
+  AttemptEnded refuse_to_begin();
   AttemptEnded work_downstream(const std::stop_token&);
   Turn wait_for_turn();
   std::vector<std::string> restore_caches();
@@ -99,6 +100,7 @@ class JobThread {
   std::filesystem::path restored_file() const;
   void use_restored();
   void release(AttemptEnded&, JobLog&, executors::Notices&);
+  static void refuse_dotenv(AttemptEnded&, const std::string& why, executors::Notices&);
   void keep_artifacts(AttemptEnded&, executors::Notices&);
 
   Context context_;

@@ -90,15 +90,10 @@ ReadDotenv read_dotenv(const std::vector<executors::Collected>& collected) {
       const std::string where = path.lexically_relative(report.directory).string();
       const std::uintmax_t size = fs::file_size(path);
       if (size >= dotenv_limit) {
-        throw executors::WorldError(
-            "artifacts_failed",
-            fmt::format("dotenv report {} has {} bytes; it must be smaller than 5 KiB", where, size),
-            "pass files on by artifacts:paths");
+        return {{}, {}, fmt::format("dotenv report {} has {} bytes; it must be smaller than 5 KiB", where, size)};
       }
       pipelines::Dotenv parsed = pipelines::parse_dotenv(read_text(path, size), dotenv_limit, /*report=*/true);
-      for (const auto& warning : parsed.warnings) {
-        result.warnings.push_back(fmt::format("dotenv report {}: {}", where, warning));
-      }
+      if (!parsed.refused.empty()) return {{}, {}, fmt::format("dotenv report {}: {}", where, parsed.refused)};
       if (parsed.variables.size() > dotenv_variables) {
         result.warnings.push_back(
             fmt::format("dotenv report {} has {} variables; GitLab's own limit is {}, GitLab.com's 50 to 150", where,

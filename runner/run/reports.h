@@ -13,10 +13,11 @@ namespace runner {
 struct ReadDotenv {
   std::vector<std::pair<std::string, std::string>> variables;  // in the order of files and lines; later ones win
   std::vector<std::string> warnings;
+  std::string refused;  // why GitLab takes none of them, in one line; then there are no variables
 };
 // The dotenv reports among what was collected (docs.gitlab.com/ci/yaml/artifacts_reports, "dotenv", and GitLab's
-// app/services/ci/parse_dotenv_artifact_service.rb). What GitLab refuses, and fails the job for, is a WorldError
-// (artifacts_failed): a file of 5 KiB or more. Files that cannot be read are std::filesystem errors.
+// app/services/ci/parse_dotenv_artifact_service.rb). GitLab refuses a file of 5 KiB or more and one with any line that
+// is no KEY=value, and the job fails for it. Files that cannot be read are std::filesystem errors.
 ReadDotenv read_dotenv(const std::vector<executors::Collected>&);
 
 struct ReadReports {

@@ -317,7 +317,9 @@ class Walk {
     }
     if (ahead >= limits_.prepared_ahead) return;
     for (const JobIndex job : progress_.likely_next(limits_.prepared_ahead)) {
-      if (!plan_.jobs[job].start_in && !caches_in_the_making(job)) consider(job);
+      // What it takes of other runs may be made until its turn has come.
+      const bool upstream = !factory_.job(job).upstream_needs.empty();
+      if (!plan_.jobs[job].start_in && !caches_in_the_making(job) && !upstream) consider(job);
     }
   }
 

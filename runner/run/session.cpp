@@ -17,6 +17,7 @@
 #include "runner/run/job_factory.h"
 #include "runner/run/recorder.h"
 #include "runner/run/reports.h"
+#include "runner/run/upstream.h"
 
 namespace runner {
 namespace {
@@ -136,7 +137,12 @@ SessionResult Session::run_with(Observer& console, Relay& relay, const Snapshot&
     throw executors::WorldError("runner_system_failure",
                                 fmt::format("cannot make {}: {}", directory.string(), failure.message()));
   }
-  const JobFactory factory(pipeline_, plan_, run_settings(result.run, directory, snapshot));
+  Upstream upstream(store_, result.run, directory);
+  RunSettings run = run_settings(result.run, directory, snapshot);
+  run.upstream = [&upstream](const std::string& pipeline, const std::string& job) {
+    return upstream.take(pipeline, job);
+  };
+  const JobFactory factory(pipeline_, plan_, std::move(run));
 
   const std::string project = settings_.project_path.empty() ? settings_.project.string() : settings_.project_path;
   Recorder recorder(store_, result.run, project, settings_.process_modes);

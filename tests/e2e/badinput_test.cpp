@@ -88,7 +88,7 @@ std::vector<Bad> bad_files() {
       {"BadTimeout", "test:\n  timeout: soon\n  script: echo x\n", 2, 0, {"soon"}},
       {"BadRetry", "test:\n  retry: 9\n  script: echo x\n", 2, 0, {"retry"}},
       {"BadIf", "test:\n  script: echo x\n  rules:\n    - if: '$A =='\n", 4, 0, {}},
-      {"BadRegex", "test:\n  script: echo x\n  rules:\n    - if: '$A =~ /(/'\n", 4, 0, {}},
+      {"BadRegex", "test:\n  script: echo x\n  rules:\n    - if: '$A =~ /a(/'\n", 4, 0, {}},
       {"AliasBomb", alias_bomb(), 0, 0, {}},
       {"MergeBomb", merge_bomb(), 0, 0, {}},
       {"RecursiveAnchor", "test: &a\n  script: [echo x]\n  variables: *a\n", 3, 0, {"a"}},

@@ -289,7 +289,7 @@ TEST(LanguageRules, TheWholeGrammarOfIf) {
       {"$SET !~ /^val/", false},
       {"$SET =~ $PATTERN", true},
       {"$BRANCH =~ /^feature\\/.*$/", true},
-      {"$UNSET =~ /x/", false},
+      {"$UNSET =~ /^x/", false},
       {"$SET && $EMPTY", false},
       {"$SET || $EMPTY", true},
       {"$SET || $EMPTY && $EMPTY", true},

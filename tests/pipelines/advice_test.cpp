@@ -58,7 +58,7 @@ TEST(Advice, AConditionThatIsNeverTrue) {
   EXPECT_EQ(why("$A && $A == null"), "$A cannot be null and have a value");
   EXPECT_EQ(why("$A && $A == \"\""), "") << "an empty text passes &&, as in GitLab";
   EXPECT_EQ(why("$A == \"a\" && $A =~ /^b/"), "where $A is \"a\", it does not match the regular expression");
-  EXPECT_EQ(why("$A == \"a\" && $A !~ /a/"), "where $A is \"a\", it matches the regular expression");
+  EXPECT_EQ(why("$A == \"a\" && $A !~ /^a/"), "where $A is \"a\", it matches the regular expression");
   EXPECT_EQ(why("\"a\" == \"b\" && $A"), "a part of it is always false");
   EXPECT_EQ(why("null"), "a part of it is always false");
   EXPECT_EQ(why("$CI_COMMIT_BRANCH && $CI_COMMIT_TAG"), "the pipeline of a tag has no $CI_COMMIT_BRANCH");
@@ -72,7 +72,7 @@ TEST(Advice, AConditionThatIsNeverTrue) {
   for (const char* fine : {"$A", "$A == \"a\" || $A == \"b\"", "$A == null || $A == \"\"", "$A != \"a\" && $A != \"b\"",
                            "$A != null && $A == \"\"", "$CI_COMMIT_BRANCH || $CI_COMMIT_TAG",
                            "$CI_COMMIT_TAG == null && $CI_COMMIT_BRANCH", "$CI_COMMIT_BRANCH =~ /.*/ && $CI_COMMIT_TAG",
-                           "$A == $B && $A == \"x\"", "$A =~ /x/ && $A !~ /y/",
+                           "$A == $B && $A == \"x\"", "$A =~ /^x/ && $A !~ /^y/",
                            "$CI_MERGE_REQUEST_IID && $CI_PIPELINE_SOURCE == \"parent_pipeline\""}) {
     EXPECT_EQ(why(fine), "") << fine;
   }

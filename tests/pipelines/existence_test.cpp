@@ -341,17 +341,22 @@ TEST(NeedsParallelMatrix, WrongExpressions) {
       "out\n");
 }
 
-TEST(Needs, OfOtherPipelinesAndProjectsAreLeftOutWithOneWarning) {
+TEST(Needs, OfOtherProjectsAreLeftOutWithOneWarning) {
   const std::string text =
       "a:\n  script: x\n  needs:\n    - {project: g/p, job: b, ref: main, artifacts: true}\n"
       "    - {pipeline: $PARENT_PIPELINE_ID, job: c}\n    - d\nd: {stage: build, script: x}\n"
       "mirror: {needs: {pipeline: other/project}}\n";
   EXPECT_EQ(said(text),
-            "4:8 warning: `needs` of other pipelines and projects are left out | their artifacts are on GitLab's "
-            "server; the job runs without them\n");
+            "4:8 warning: `needs` of other projects are left out | they are on GitLab's server; the job runs without "
+            "them\n");
   Made run(text);
   run.make();
   EXPECT_EQ(run.needs("a"), Strings{"d"});
+  const std::vector<UpstreamNeed>& upstream = run.parsed.pipeline.jobs.at(0).upstream_needs;
+  ASSERT_EQ(upstream.size(), 1U);
+  EXPECT_EQ(upstream[0].pipeline, "$PARENT_PIPELINE_ID");
+  EXPECT_EQ(upstream[0].job, "c");
+  EXPECT_TRUE(upstream[0].artifacts);
   EXPECT_FALSE(run.plan.jobs[run.index("mirror")].dag) << "stages hold it back";
   EXPECT_EQ(said("a: {script: x, needs: [{project: g/p, job: b}]}\n"),
             "1:24 error: `needs` with a `project` needs `job` and `ref` too | "
@@ -361,7 +366,15 @@ TEST(Needs, OfOtherPipelinesAndProjectsAreLeftOutWithOneWarning) {
 TEST(Needs, OfMoreThanFiveProjects) {
   std::string text = "a:\n  script: x\n  needs:\n";
   for (int i = 0; i < 6; ++i) text += "    - {project: g/p, job: b, ref: main, artifacts: true}\n";
-  EXPECT_NE(said(text).find("9:7 error: `needs` can name jobs of at most 5 other projects\n"), std::string::npos);
+  EXPECT_NE(said(text).find("9:7 error: `needs` can name jobs of at most 5 other pipelines\n"), std::string::npos);
+}
+
+TEST(Needs, OfOtherPipelinesThatAreWrong) {
+  EXPECT_EQ(
+      said("a: {script: x, needs: [{pipeline: '1', job: b, optional: true}]}\n"),
+      "1:48 error: `needs` with a `pipeline` cannot have `optional` | it has `pipeline`, `job` and `artifacts`\n");
+  EXPECT_EQ(said("a: {script: x, rules: [{needs: [{pipeline: '1', job: b}]}]}\n"),
+            "1:34 error: `rules:needs` can name jobs of this pipeline only | write it into the job's own `needs`\n");
 }
 
 TEST(Needs, OptionalOnesMayBeMissing) {
@@ -523,12 +536,10 @@ TEST(Only, BesideRulesIsAMistake) {
 
 // --- rules -----------------------------------------------------------------------------------------------------------
 
-TEST(Rules, AnEmptyListKeepsTheJobOut) {
-  Made run("a: {script: x, rules: []}\nb: {script: x}\n");
-  EXPECT_EQ(run.make().in(), Strings{"b"});
-  EXPECT_EQ(said("a: {script: x, rules: []}\nb: {script: x}\n"),
-            "1:23 warning: `rules` is empty: no rule can match, so the job never runs | remove it, or write "
-            "`rules: [{ when: never }]`\n");
+TEST(Rules, AnEmptyListIsAnError) {
+  const std::string says = "is empty | remove it, or write `rules: [{ when: never }]`\n";
+  EXPECT_EQ(said("a: {script: x, rules: []}\nb: {script: x}\n"), "1:23 error: `rules` " + says);
+  EXPECT_EQ(said("workflow: {rules: []}\nb: {script: x}\n"), "1:19 error: `workflow:rules` " + says);
 }
 
 TEST(RulesExists, OfAnotherProject) {

@@ -143,7 +143,7 @@ TEST(Expression, VariablesInsideAPatternAreNotExpanded) {
 }
 
 TEST(Expression, SpaceAndLineEndsSeparateNothing) {
-  EXPECT_EQ(result(" \n$A==\"x\"\t&&\r\n( $B!~/y/ )  ", {{"A", "x"}, {"B", "z"}}), "true");
+  EXPECT_EQ(result(" \n$A==\"x\"\t&&\r\n( $B!~/^y/ )  ", {{"A", "x"}, {"B", "z"}}), "true");
 }
 
 struct Wrong {
@@ -165,13 +165,19 @@ TEST(Expression, SaysWhereAndHowToMend) {
       {"$A =~ /x", 6, "the regular expression is not closed", "add /; write \\/ for a slash inside it"},
       {"$A =~ /x\\", 6, "the regular expression is not closed", "add /; write \\/ for a slash inside it"},
       {"$A =~ //", 6, "the regular expression is empty", "write == \"\" for an empty value"},
-      {"$A =~ /a/b/", 9, "unknown flag \"b\" after the regular expression",
+      {"$A =~ /aa/b/", 10, "unknown flag \"b\" after the regular expression",
        "the flags are i, m, s and U; write \\/ for a slash inside the expression"},
-      {"$A =~ /[/", 6, "invalid regular expression: missing ]: [",
+      {"$A =~ /a[/", 6, "invalid regular expression: missing ]: [",
        "the syntax is RE2's: no look-around, no back-references"},
       {"$A =~ /(?=x)/", 6, "invalid regular expression: invalid perl operator: (?=",
        "the syntax is RE2's: no look-around, no back-references"},
-      {"/a/ =~ $A", 0, "a regular expression on the left side", "write $NAME =~ /regular expression/"},
+      {"$A =~ /x/", 6, "a regular expression of one character, which GitLab does not take",
+       "write /(?:x)/, or compare with \"x\""},
+      {"$A =~ /é/i", 6, "a regular expression of one character, which GitLab does not take",
+       "write /(?:é)/, or compare with \"é\""},
+      {"$A =~ /ab\\\\/", 6, "the regular expression ends with a backslash, which GitLab does not take",
+       "write [\\\\] for a backslash at the end"},
+      {"/ab/ =~ $A", 0, "a regular expression on the left side", "write $NAME =~ /regular expression/"},
       {"$A = \"x\"", 3, "unexpected \"=\"", "write == to compare, =~ to match a regular expression"},
       {"$A & $B", 3, "unexpected \"&\"", "write &&"},
       {"$A | $B", 3, "unexpected \"|\"", "write ||"},
@@ -223,9 +229,9 @@ TEST(Expression, ExplainsWithTheValuesInPlace) {
 
 // Whatever the bytes: an answer, no crash, and an offset within the text.
 TEST(Expression, SurvivesNoise) {
-  const std::vector<std::string> pieces = {"$A",   "\"x\"", "'",  "/a/i", "(",  ")",    "&&",
-                                           "||",   "==",    "=~", "!~",   "!=", "null", " ",
-                                           "${A}", "\\",    "/",  "\"",   "x",  "\n",   std::string(1, '\0'),
+  const std::vector<std::string> pieces = {"$A",   "\"x\"", "'",  "/^a/i", "(",  ")",    "&&",
+                                           "||",   "==",    "=~", "!~",    "!=", "null", " ",
+                                           "${A}", "\\",    "/",  "\"",    "x",  "\n",   std::string(1, '\0'),
                                            "\xFF"};
   std::mt19937 random(7);
   for (int i = 0; i < 20'000; ++i) {

@@ -42,6 +42,16 @@ TEST(Trigger, Project) {
   EXPECT_EQ(read("{project: group/other, branch: main}").branch, "main");
 }
 
+TEST(Trigger, InputsBesideIncludeAreThoseOfEveryFile) {
+  EXPECT_EQ(read("{include: a.yml, inputs: {n: 3, s: '3'}}").config,
+            "include: [{\"local\": \"a.yml\", \"inputs\": {\"n\": 3, \"s\": \"3\"}}]\n");
+  EXPECT_EQ(read("{inputs: {n: 3}, include: [{artifact: b.yml, job: make}, a.yml]}").config,
+            "include: [{\"artifact\": \"b.yml\", \"job\": \"make\", \"inputs\": {\"n\": 3}}, {\"local\": \"a.yml\", "
+            "\"inputs\": {\"n\": 3}}]\n");
+  EXPECT_EQ(said("job: {trigger: {include: [{local: a.yml, inputs: {n: 1}}], inputs: {n: 3}}}\n"),
+            "`trigger` has `inputs` both beside `include` and in it\n");
+}
+
 TEST(Trigger, WhatIsWrongIsSaidOnce) {
   EXPECT_EQ(said("job: {trigger: {project: a, include: b}}\n"), "`trigger` has both `include` and `project`\n");
   EXPECT_EQ(said("job: {trigger: {strategy: depend}}\n"), "`trigger` needs `include` or `project`\n");

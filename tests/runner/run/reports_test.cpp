@@ -167,7 +167,7 @@ TEST_F(ReportsTest, Dotenv) {
 
 TEST_F(ReportsTest, DotenvLimits) {
   test::write(directory_ / "large/build.env", "A=" + std::string(5 * 1024 - 2, 'x'));
-  EXPECT_THROW(read_dotenv({{"dotenv", directory_ / "large", 1, 0}}), executors::WorldError);
+  EXPECT_THAT(read_dotenv({{"dotenv", directory_ / "large", 1, 0}}).refused, HasSubstr("smaller than 5 KiB"));
   test::write(directory_ / "fits/build.env", "A=" + std::string(5 * 1024 - 3, 'x'));
   EXPECT_EQ(read_dotenv({{"dotenv", directory_ / "fits", 1, 0}}).variables.size(), 1U);
   std::string many;
@@ -176,9 +176,19 @@ TEST_F(ReportsTest, DotenvLimits) {
   const ReadDotenv read = read_dotenv({{"dotenv", directory_ / "many", 1, 0}});
   EXPECT_EQ(read.variables.size(), 21U);
   EXPECT_THAT(read.warnings, ElementsAre(HasSubstr("has 21 variables; GitLab's own limit is 20")));
-  test::write(directory_ / "comment/build.env", "# a\nA=1\n");
-  EXPECT_THAT(read_dotenv({{"dotenv", directory_ / "comment", 1, 0}}).warnings,
-              ElementsAre(HasSubstr("line 1: GitLab refuses comments and blank lines")));
+}
+
+TEST_F(ReportsTest, ADotenvLineThatIsNoVariableSpoilsAllOfThem) {
+  const auto refused = [&](const std::string& text) {
+    test::write(directory_ / "bad/build.env", text);
+    const ReadDotenv read = read_dotenv({{"dotenv", directory_ / "bad", 1, 0}});
+    EXPECT_THAT(read.variables, IsEmpty()) << text;
+    return read.refused;
+  };
+  EXPECT_EQ(refused("# a\nA=1\n"), "dotenv report build.env: line 1: comments and blank lines are not allowed");
+  EXPECT_EQ(refused("A=1\n\nB=1\n"), "dotenv report build.env: line 2: comments and blank lines are not allowed");
+  EXPECT_EQ(refused("A=1\nnonsense\n"), "dotenv report build.env: line 2: not of the form KEY=value");
+  EXPECT_EQ(refused("A-B=1\n"), "dotenv report build.env: line 1: the key may hold only letters, digits and '_'");
 }
 
 }  // namespace
