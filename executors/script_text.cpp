@@ -216,7 +216,7 @@ if [ -f "$j/after" ]; then
   esac
 fi
 kill -s KILL "$l" 2>/dev/null
-)sh" + (linger ? linger_text("echo \"$m" + std::to_string(lingers_code) + "\"\n") : std::string());
+)sh" + (linger ? linger_text("echo \"${m}" + std::to_string(lingers_code) + "\"\n") : std::string());
 }
 
 }  // namespace executors
