@@ -106,8 +106,8 @@ TEST_P(JobDirectoryTest, AFailedJobLingersWhereThatIsWanted) {
   const auto followed = run_script({"exit 3"});
   EXPECT_EQ(followed.exit_code, 3);
   EXPECT_EQ(followed.after_code, 0);
-  EXPECT_TRUE(job_->codes().ended);
   std::this_thread::sleep_for(500ms);
+  EXPECT_TRUE(job_->codes().ended);
   EXPECT_FALSE(bootstrap_->dead());
 }
 
