@@ -3,10 +3,12 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "executors/executor.h"
 #include "executors/make.h"
 
 namespace executors {
@@ -39,6 +41,9 @@ class EngineDoctor {
   EngineReport report();              // throws WorldError
   std::vector<Leftover> leftovers();  // containers first, then networks and volumes: the order to remove them in
   void remove(const Leftover&);       // gone already is success; throws WorldError
+  // A tree below DockerSettings::state, also files in it that a job's root made, which `image` (on the engine) has the
+  // hands for. Throws WorldError.
+  void remove_tree(const std::filesystem::path&, const JobId&, const std::string& image);
 
  private:
   struct Impl;

@@ -77,6 +77,7 @@ struct JobSpec {
   std::vector<ServiceSpec> services;
   Network network = Network::bridge;
   bool more_to_come = false;  // other jobs of this run follow: worth keeping what can be used again
+  bool linger = false;        // what fails stays as its script left it, for Execution::enter and keep
 };
 
 struct ReportSpec {
@@ -166,6 +167,21 @@ class Notices {
   virtual void warning(std::string_view line) = 0;  // kept: "artifacts: dist/ matched nothing"
 };
 
+// A person's terminal, in raw mode, for as long as a shell is open on it.
+struct Terminal {
+  int in = 0, out = 1;
+  std::string type;      // TERM
+  std::string greeting;  // written when the shell stands
+};
+
+// What Execution::keep left.
+struct Kept {
+  std::string enter;  // a command line that opens a shell in it
+  // The engine's ids; empty for the shell executor.
+  std::string container, network, pause;
+  std::vector<std::string> services;
+};
+
 // One job's sandbox. Neither copies nor moves; the destructor removes all that was made for it (the removal itself
 // may go on behind until Executor::settle), except JobResult::collected.
 class Execution {
@@ -176,6 +192,14 @@ class Execution {
   // Gives the go and blocks until the job is over and its artifacts are taken. Call once. A stop request cancels:
   // TERM, Work::grace, KILL; after_script still runs. Throws WorldError.
   virtual JobResult run(const Work&, LogSink&, Notices&, std::stop_token) = 0;
+  // Both for a job that has failed, with JobSpec::linger, after run(); they throw WorldError when nothing is left that
+  // could be entered. The shell has the job's variables and stands in the project's directory, as the script left it.
+  // enter() blocks until the shell ends, or ends it at a stop request; how it ended does not matter.
+  virtual void enter(const Work&, const Terminal&, const std::stop_token&) {
+    throw WorldError("runner_system_failure", "its executor cannot open a shell in it");
+  }
+  // From now on nothing of it is removed, neither by the destructor nor by Executor::settle.
+  virtual Kept keep(const Work&) { throw WorldError("runner_system_failure", "its executor cannot keep it"); }
 };
 
 // Called concurrently for different jobs.

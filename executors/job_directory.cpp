@@ -134,6 +134,12 @@ void JobDirectory::write_script(const Work& work, std::string_view project_dir) 
   impl_->write_file("script", script_text(work, project_dir));
 }
 
+void JobDirectory::write_shell(const Work& work, std::string_view project_dir) {
+  const std::string name(shell_name);
+  ::unlinkat(impl_->directory.get(), name.c_str(), 0);
+  impl_->write_file(name.c_str(), shell_script_text(work, project_dir));
+}
+
 bool JobDirectory::started() const { return static_cast<bool>(open_regular(impl_->directory.get(), "script")); }
 
 bool JobDirectory::go(const std::function<bool()>& dead, const std::stop_token& stop) {

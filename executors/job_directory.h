@@ -4,7 +4,7 @@
 //   go        FIFO: the line `go` starts the job         script, after   what to run (made at go)
 //   sig       FIFO: signal names, one a line             log, after.log  their output, opened for append
 //   exit, after.exit   the code, written last; it counts only with its newline
-//   ended     made when nothing of the job follows
+//   ended     made when nothing of the job follows       shell       for people, see shell_script_text
 //   status    written by the runner before it signals: `canceled` (CI_JOB_STATUS says so in after_script), or
 //             `timedout` or `killed` (then after_script does not run)
 //
@@ -29,15 +29,23 @@ namespace executors {
 
 // The `sh -c` text that waits for the go and runs the job; for /.job or any other directory. Needs only sh; runs the
 // script by bash where there is one.
-std::string bootstrap_script(std::string_view job_directory);
+// `linger`: when the job has failed it does not end but waits to be ended, and does not take part any more.
+std::string bootstrap_script(std::string_view job_directory, bool linger = false);
 // The same where the runner reads the container's output itself (an engine elsewhere): no go and no files but `script`,
-// `after`, `sig` and `status`. Behind each of the two it writes `mark` CODE newline.
-std::string attached_script(std::string_view job_directory, std::string_view mark);
+// `after`, `sig` and `status`. Behind each of the two it writes `mark` CODE newline, and before it lingers once more
+// with lingers_code.
+std::string attached_script(std::string_view job_directory, std::string_view mark, bool linger = false);
+inline constexpr int lingers_code = 999;
 
 // The texts of `script` and `after`: exports, working directory, errexit and pipefail, then each item preceded by its
 // `$ command` line. CI_JOB_STATUS of `after` comes from who runs it.
 std::string script_text(const Work&, std::string_view project_dir);
 std::string after_script_text(const Work&, std::string_view project_dir);
+// The text of `shell`, which a person runs where the job was: the same variables and directory, then a shell.
+std::string shell_script_text(const Work&, std::string_view project_dir);
+inline constexpr std::string_view shell_name = "shell";
+// As one word of a shell: quoted where it must be.
+std::string shell_word(std::string_view);
 
 class JobDirectory {
  public:
@@ -53,6 +61,7 @@ class JobDirectory {
   std::filesystem::path path() const;  // DIR/.job
 
   void write_script(const Work&, std::string_view project_dir);
+  void write_shell(const Work&, std::string_view project_dir);  // again and again, if need be
   bool started() const;  // write_script was called, by this runner or an earlier one
   // Gives the go once the bootstrap listens; false when `dead()` says it never will or the token stops.
   bool go(const std::function<bool()>& dead, const std::stop_token&);

@@ -65,13 +65,12 @@ bool is_closed(std::string_view item) {
   return quote == 0;
 }
 
-// One shell for all items, as in GitLab: an `if` may begin in one item and end in another. An item that would swallow
-// the next one's echo line goes through eval, so that its syntax error is its own.
-std::string text(const Work& work, const std::vector<std::string>& items, std::string_view project_dir, bool after) {
+// What the job's shells have in common. `status`: CI_JOB_STATUS comes from elsewhere.
+std::string exports(const Work& work, bool status) {
   std::string out;
   for (const auto& [name, value] : work.environment) {
     if (!is_identifier(name) || is_read_only(name)) continue;
-    if (after && name == "CI_JOB_STATUS") continue;  // the bootstrap knows
+    if (status && name == "CI_JOB_STATUS") continue;
     out += "export " + name + "=" + single_quoted(value) + "\n";
   }
   // Beside the script itself: what runs it says where that is.
@@ -80,6 +79,13 @@ std::string text(const Work& work, const std::vector<std::string>& items, std::s
     out += "export " + name + "=\"${0%/*}/file." + name + "\"\n";
     out += "(umask 077; printf %s " + single_quoted(value) + " >\"$" + name + "\") || exit 1\n";
   }
+  return out;
+}
+
+// One shell for all items, as in GitLab: an `if` may begin in one item and end in another. An item that would swallow
+// the next one's echo line goes through eval, so that its syntax error is its own.
+std::string text(const Work& work, const std::vector<std::string>& items, std::string_view project_dir, bool after) {
+  std::string out = exports(work, after);       // of after_script the bootstrap knows
   out += "set -o errexit\nset +o noclobber\n";  // and pipefail, which the bootstrap sees to
   if (!project_dir.empty()) out += "cd " + single_quoted(project_dir) + "\n";
   if (work.debug_trace) out += "set -o xtrace\n";
@@ -108,6 +114,19 @@ std::string step_text(const WorkStep& step) {
     if (is_identifier(name) && !is_read_only(name)) out += "export " + name + "=" + single_quoted(value) + "\n";
   }
   return out + "eval " + single_quoted(std::string(script) + "\n") + "\n)\n";
+}
+
+// A failed job that is to stay: from here on only a signal, or a line in `sig` that nobody writes, ends it.
+std::string linger_text(std::string_view before) {
+  return R"sh(t=failed; [ "$c" = 0 ] && t=passed
+[ -f "$j/status" ] && read -r t <"$j/status"
+case $t in
+  passed | canceled | killed) exit 0 ;;
+esac
+)sh" + std::string(before) +
+         R"sh(trap - TERM INT HUP
+[ -p "$j/sig" ] && read -r t <>"$j/sig"
+)sh";
 }
 
 // Finds the shell and whether it has pipefail, and carries out the signals that come through `sig`.
@@ -147,6 +166,20 @@ std::string after_script_text(const Work& work, std::string_view project_dir) {
   return text(work, work.after_script, project_dir, true);
 }
 
+std::string shell_script_text(const Work& work, std::string_view project_dir) {
+  std::string out = exports(work, true) + "export CI_JOB_STATUS=failed\n";
+  if (!project_dir.empty()) out += "cd " + single_quoted(project_dir) + "\n";
+  return out + "command -v bash >/dev/null 2>&1 && exec bash\nexec sh\n";
+}
+
+std::string shell_word(std::string_view text) {
+  const auto harmless = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           std::string_view("_-./:+@%,=").find(c) != std::string_view::npos;
+  };
+  return !text.empty() && std::ranges::all_of(text, harmless) ? std::string(text) : single_quoted(text);
+}
+
 // Why it looks like this:
 // - The script's shell is a foreground child: as a background job it would ignore SIGINT for ever, and the bootstrap
 //   itself must outlive it. It is started before the go, which it takes itself: bash needs 3 ms to start.
@@ -154,7 +187,7 @@ std::string after_script_text(const Work& work, std::string_view project_dir) {
 //   -1 would hit the bootstrap too, and so would any signal an image's entrypoint that waits for us. The list of
 //   processes is taken before the first signal, so an after_script that starts meanwhile is not hit.
 // - `exit` needs no rename: it counts only with its newline, and an `mv` would need the image to have one.
-std::string bootstrap_script(std::string_view job_directory) {
+std::string bootstrap_script(std::string_view job_directory, bool linger) {
   return listener(job_directory) + R"sh(
 trap : TERM INT HUP
 "$s" $o -c '
@@ -179,10 +212,10 @@ if [ -f "$j/after" ]; then
 fi
 : >"$j/ended"
 kill -s KILL "$l" 2>/dev/null
-)sh";
+)sh" + (linger ? linger_text({}) : std::string());
 }
 
-std::string attached_script(std::string_view job_directory, std::string_view mark) {
+std::string attached_script(std::string_view job_directory, std::string_view mark, bool linger) {
   return listener(job_directory) + "m=" + single_quoted(mark) + R"sh(
 trap : TERM INT HUP
 "$s" $o "$j/script" </dev/null 2>&1
@@ -199,7 +232,7 @@ if [ -f "$j/after" ]; then
   esac
 fi
 kill -s KILL "$l" 2>/dev/null
-)sh";
+)sh" + (linger ? linger_text("echo \"${m}" + std::to_string(lingers_code) + "\"\n") : std::string());
 }
 
 }  // namespace executors

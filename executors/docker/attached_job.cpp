@@ -110,7 +110,7 @@ JobDirectory::Followed AttachedJob::run(const std::string& container, const Work
   engine_.put_archive(container, "/", [&tar] { return tar.next(); });
 
   Progress progress;
-  bool in_script = true, in_after = false;
+  bool in_script = true, in_after = false, lingers = false;
   const auto open_after = [&] {
     if (!in_after) sink.write(marker("start", "after_script"));
     in_after = true;
@@ -126,6 +126,8 @@ JobDirectory::Followed AttachedJob::run(const std::string& container, const Work
         sink.write(text);
       },
       [&](int code) {
+        lingers = code == lingers_code;
+        if (lingers) return;
         const std::scoped_lock lock(progress.mutex);
         if (in_script) {
           progress.followed.exit_code = code;
@@ -150,7 +152,7 @@ JobDirectory::Followed AttachedJob::run(const std::string& container, const Work
         container, [&] { engine_.start(container); },
         [&](std::string_view bytes) {
           scanner.feed(bytes);
-          return true;
+          return !lingers;
         },
         {});
   } catch (...) {

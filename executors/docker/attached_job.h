@@ -47,10 +47,10 @@ class AttachedJob {
 
   // Fills the created container with the snapshot and the inputs.
   void put_sources(const std::string& container);
-  // Puts the script, starts the container and reads until its end.
+  // Puts the script, starts the container and reads until its end, or until it lingers.
   JobDirectory::Followed run(const std::string& container, const Work&, LogSink&, const JobDirectory::Hooks&,
                              std::stop_token);
-  // Gets what the patterns of artifacts and caches can match from the dead container into `to`.
+  // Gets what the patterns of artifacts and caches can match from the container, dead or alive, into `to`.
   Layers fetch(const std::string& container, const Work&, const std::filesystem::path& to);
 
  private:

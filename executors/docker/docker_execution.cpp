@@ -10,6 +10,9 @@
 #include <thread>
 #include <utility>
 
+#include "executors/docker/container_spec.h"
+#include "executors/docker/tarball.h"
+
 namespace executors::docker {
 namespace {
 
@@ -46,6 +49,8 @@ std::string megabytes(std::uint64_t bytes) {
   constexpr std::uint64_t mega = 1024 * 1024;
   return bytes % mega == 0 ? std::to_string(bytes / mega) + " MB" : std::to_string(bytes) + " bytes";
 }
+
+std::string shell_path() { return std::string(job_mount) + "/" + std::string(shell_name); }
 
 std::string last_line(const std::string& text) {
   const std::size_t end = text.find_last_not_of("\r\n");
@@ -91,6 +96,14 @@ Sandbox::~Sandbox() {
   if (!container.reset()) remove_volumes();
   if (!id.empty()) shared.deaths.forget(id);
   for (const std::string& service : service_ids) shared.deaths.forget(service);
+}
+
+void Sandbox::let_be() {
+  for (const std::string& service : services.containers()) shared.deaths.forget(service);
+  services.release();
+  lease.keep();
+  shared.deaths.forget(container.release());
+  directory.release();
 }
 
 // Those of a container that somebody removed without them (`docker rm` without -v).
@@ -286,8 +299,45 @@ JobResult DockerExecution::run(const Work& work, LogSink& sink, Notices& notices
 
   JobResult result = result_of(followed, work);
   if (result.outcome != Outcome::passed) explain(result, followed);
-  take_artifacts(work, result, notices);
+  take_artifacts(work, result, lingers(followed), notices);
   return result;
+}
+
+// Whether the container stays because its job has failed.
+bool DockerExecution::lingers(const JobDirectory::Followed& followed) {
+  const bool failed = followed.timed_out || (followed.exit_code && *followed.exit_code != 0);
+  return box_->spec.linger && failed && !followed.cancelled && !death();
+}
+
+void DockerExecution::put_shell(const Work& work) {
+  const auto state = box_->shared.engine.inspect_container(box_->container.id());
+  if (!state || !state->running) throw WorldError("runner_system_failure", "its container has ended");
+  if (!box_->attached) return box_->job->write_shell(work, box_->spec.project_dir);
+  TarStream tar;
+  tar.add_file(".job/" + std::string(shell_name), shell_script_text(work, box_->spec.project_dir));
+  box_->shared.engine.put_archive(box_->container.id(), "/", [&tar] { return tar.next(); });
+}
+
+void DockerExecution::enter(const Work& work, const Terminal& terminal, const std::stop_token& stop) {
+  put_shell(work);
+  box_->shared.engine.exec_terminal(box_->container.id(), {"sh", shell_path()}, terminal, stop);
+}
+
+Kept DockerExecution::keep(const Work& work) {
+  put_shell(work);
+  const DockerSettings& settings = box_->shared.settings;
+  Kept kept;
+  // As the engine was found: what the configuration says, the docker command does not know.
+  if (!settings.host.empty()) kept.enter += "DOCKER_HOST=" + shell_word(settings.host) + " ";
+  if (!settings.cert_path.empty()) kept.enter += "DOCKER_CERT_PATH=" + shell_word(settings.cert_path) + " ";
+  if (settings.tls_verify) kept.enter += "DOCKER_TLS_VERIFY=1 ";
+  kept.enter += "docker exec -it " + box_->spec.id.resource_name() + " sh " + shell_path();
+  kept.container = box_->container.id();
+  kept.network = box_->services.network();
+  kept.pause = box_->lease.container();
+  kept.services = box_->services.containers();
+  box_->let_be();
+  return kept;
 }
 
 // What the directory cannot tell: how the container ended.
@@ -299,7 +349,8 @@ void DockerExecution::explain(JobResult& result, const JobDirectory::Followed& f
   if (followed.exit_code && shared.settings.memory == 0 && code != killed_code) return;
   // Dead by its own signs while the engine is away: nobody will say more.
   const bool unknown = !followed.exit_code && followed.dead && !death() && !shared.deaths.engine_answers();
-  const std::optional<Deaths::Death> end = unknown ? std::nullopt : await_end();
+  // One that lingers does not end by itself.
+  const std::optional<Deaths::Death> end = unknown ? std::nullopt : lingers(followed) ? death() : await_end();
   const int container_code = end ? end->exit_code : -1;
   if (out_of_memory(end, followed.exit_code ? code : container_code)) {
     result.outcome = Outcome::failed;
@@ -332,7 +383,8 @@ void DockerExecution::explain(JobResult& result, const JobDirectory::Followed& f
   }
 }
 
-void DockerExecution::take_artifacts(const Work& work, JobResult& result, Notices& notices) {
+// Out of a container that lives everything is fetched, so that its workspace stays as it is.
+void DockerExecution::take_artifacts(const Work& work, JobResult& result, bool lives, Notices& notices) {
   if (result.outcome != Outcome::passed && result.outcome != Outcome::failed) return;
   const bool passed = result.outcome == Outcome::passed;
   const bool archive = takes_archive(work.artifacts, passed);
@@ -340,9 +392,12 @@ void DockerExecution::take_artifacts(const Work& work, JobResult& result, Notice
   Shared& shared = box_->shared;
   const JobSpec& spec = box_->spec;
   try {
-    await_end();
+    if (!lives) await_end();
     Layers layers;
-    if (box_->attached) {
+    if (lives) {
+      AttachedJob fetcher(shared.engine, spec, {});
+      layers = fetcher.fetch(box_->container.id(), work, spec.directory / "got");
+    } else if (box_->attached) {
       layers = box_->attached->fetch(box_->container.id(), work, spec.directory / "got");
     } else {
       layers = box_->workspace->layers();

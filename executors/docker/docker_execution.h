@@ -57,6 +57,8 @@ struct Sandbox {
   Sandbox(const Sandbox&) = delete;
   Sandbox& operator=(const Sandbox&) = delete;
 
+  void let_be();  // nothing of it is removed any more
+
   Shared& shared;
   JobSpec spec;
   ImageInfo image;
@@ -83,8 +85,12 @@ class DockerExecution final : public Execution {
   ~DockerExecution() override;
   std::string handle() const override;
   JobResult run(const Work&, LogSink&, Notices&, std::stop_token) override;
+  void enter(const Work&, const Terminal&, const std::stop_token&) override;
+  Kept keep(const Work&) override;
 
  private:
+  bool lingers(const JobDirectory::Followed&);
+  void put_shell(const Work&);
   bool give_go(const Work&, const std::stop_token&);
   JobResult never_began(Notices&);
   void refuse_foreign_image();
@@ -94,7 +100,7 @@ class DockerExecution final : public Execution {
   std::optional<Deaths::Death> await_end();
   bool out_of_memory(const std::optional<Deaths::Death>&, int exit_code);
   void explain(JobResult&, const JobDirectory::Followed&);
-  void take_artifacts(const Work&, JobResult&, Notices&);
+  void take_artifacts(const Work&, JobResult&, bool lives, Notices&);
 
   std::unique_ptr<Sandbox> box_;
   std::optional<std::chrono::steady_clock::time_point> silent_since_;

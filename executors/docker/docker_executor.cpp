@@ -152,7 +152,7 @@ bool DockerExecutor::start_once(Sandbox& box, const Attachment& attachment, bool
   box.workspace = overlay ? Workspace::overlay(spec) : Workspace::copy(spec);
   try {
     create(box, job_container(spec, shared_.settings, box.workspace->mount(), attachment, box.job->path(),
-                              bootstrap_script(job_mount)));
+                              bootstrap_script(job_mount, spec.linger)));
     shared_.images.require_shell(box.image, spec.image, box.container.id());
     shared_.deaths.watch(box.container.id());
     shared_.engine.start(box.container.id());
@@ -200,7 +200,8 @@ void DockerExecutor::create_there(Sandbox& box, const Attachment& attachment) {
   std::error_code error;
   fs::create_directories(box.spec.directory, error);
   box.attached.emplace(shared_.engine, box.spec, mark);
-  create(box, job_container(box.spec, shared_.settings, {}, attachment, {}, attached_script(job_mount, mark)));
+  create(box, job_container(box.spec, shared_.settings, {}, attachment, {},
+                            attached_script(job_mount, mark, box.spec.linger)));
   shared_.images.require_shell(box.image, box.spec.image, box.container.id());
   shared_.deaths.watch(box.container.id());
   box.attached->put_sources(box.container.id());

@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "executors/docker/engine.h"
+#include "executors/docker/janitor.h"
 
 namespace executors {
 
@@ -13,6 +14,7 @@ using docker::Listed;
 struct EngineDoctor::Impl {
   Engine engine;
   std::string owner;
+  std::filesystem::path state;
 
   void add(std::vector<Leftover>& all, Leftover::Kind kind, const std::vector<Listed>& listed) const {
     for (const Listed& found : listed) {
@@ -33,7 +35,7 @@ struct EngineDoctor::Impl {
 
 EngineDoctor::EngineDoctor(const DockerSettings& settings)
     : impl_(new Impl{Engine(Endpoint::from_environment(settings.host, settings.cert_path, settings.tls_verify)),
-                     settings.owner}) {}
+                     settings.owner, settings.state}) {}
 EngineDoctor::~EngineDoctor() = default;
 
 std::string EngineDoctor::endpoint() const { return impl_->engine.endpoint().display(); }
@@ -60,6 +62,10 @@ std::vector<Leftover> EngineDoctor::leftovers() {
   impl_->add(all, Leftover::Kind::network, impl_->engine.networks(filter));
   impl_->add(all, Leftover::Kind::volume, impl_->engine.volumes(filter));
   return all;
+}
+
+void EngineDoctor::remove_tree(const std::filesystem::path& path, const JobId& id, const std::string& image) {
+  docker::Janitor(impl_->engine, impl_->state).remove(path, id, image);
 }
 
 void EngineDoctor::remove(const Leftover& leftover) {

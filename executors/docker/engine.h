@@ -137,6 +137,10 @@ class Engine {
   int exec(const std::string& id, const std::vector<std::string>& command, std::string* output = nullptr,
            const std::string& user = {}, std::stop_token = {},
            std::chrono::milliseconds silence = std::chrono::minutes(10));
+  // Runs a command in a running container on a person's terminal; returns when it has ended, or at a stop request (the
+  // container's end then ends it).
+  void exec_terminal(const std::string& id, const std::vector<std::string>& command, const Terminal&,
+                     const std::stop_token&);
   bool has_path(const std::string& id, const std::string& path);  // HEAD archive
   void put_archive(const std::string& id, const std::string& path, const std::function<std::string()>& next_tar_bytes);
   void get_archive(const std::string& id, const std::string& path, const Bytes&);  // 404 throws status 404

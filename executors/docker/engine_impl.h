@@ -39,6 +39,7 @@ struct Engine::Impl {
   // Throws unless the status is a success or one of `also`.
   HttpAnswer must(HttpCall call, std::initializer_list<int> also = {});
   nlohmann::json must_json(HttpCall call);
+  std::string versioned(const std::string& target) { return version_prefix({}) + target; }
   std::vector<Listed> list(const std::string& what, const std::string& target, const char* array, const char* id_key);
 
  private:

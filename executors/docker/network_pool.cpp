@@ -45,6 +45,16 @@ void NetworkPool::Lease::announce() {
   ++pool_->runs_[run_].announced;
 }
 
+void NetworkPool::Lease::keep() {
+  if (pool_ == nullptr || !held()) return;
+  pool_->deaths_.forget(pause_.release());
+  const std::scoped_lock lock(pool_->mutex_);
+  Run& run = pool_->runs_[run_];
+  --run.lent;
+  if (announced_) --run.announced;
+  pool_->changed_.notify_all();
+}
+
 NetworkPool::Lease NetworkPool::lease(const JobSpec& spec, bool more) {
   {
     std::unique_lock lock(mutex_);

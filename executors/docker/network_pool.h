@@ -36,6 +36,7 @@ class NetworkPool {
     bool held() const { return !pause_.id().empty(); }
     const std::string& container() const { return pause_.id(); }
     void spoil() { spoilt_ = true; }  // not fit for another job: destroyed, not given back
+    void keep();                      // it stays with its job for good, also after clear(): no other job gets it
     void announce();                  // will be given back shortly: whoever wants one may wait for it
 
    private:

@@ -43,6 +43,7 @@ class ScopedNetwork {
 
   const std::string& id() const { return id_; }
   void reset() noexcept;
+  void release() { id_.clear(); }  // lets it be
 
  private:
   Engine* engine_ = nullptr;
@@ -63,6 +64,7 @@ class ScopedDirectory {
 
   const std::filesystem::path& path() const { return path_; }
   void reset() noexcept;
+  void release() { path_.clear(); }  // lets it be
 
  private:
   std::filesystem::path path_;

@@ -224,4 +224,10 @@ std::vector<std::string> Services::containers() const {
   return ids;
 }
 
+void Services::release() {
+  for (Running& running : running_) running.container.release();
+  running_.clear();
+  network_.release();
+}
+
 }  // namespace executors::docker

@@ -32,6 +32,8 @@ class Services {
   // not by then, or ended, is warned of by name, with its last lines.
   void wait(Deaths&, Images&, Notices&, const std::stop_token&);
 
+  void release();  // lets them be
+
   bool any() const { return !running_.empty(); }
   const std::string& network() const { return network_.id(); }
   std::vector<std::string> containers() const;

@@ -121,9 +121,10 @@ bool is_alive(const ProcessName& process) {
   return found && found->start == process.start;
 }
 
-ProcessName start_detached(const std::vector<std::string>& words, const std::vector<std::string>& environment) {
+ProcessName start_detached(const std::vector<std::string>& words, const std::vector<std::string>& environment,
+                           const std::string& stream) {
   FileActions actions;
-  ::posix_spawn_file_actions_addopen(actions.get(), 0, "/dev/null", O_RDWR, 0);
+  ::posix_spawn_file_actions_addopen(actions.get(), 0, stream.c_str(), O_RDWR, 0);
   ::posix_spawn_file_actions_adddup2(actions.get(), 0, 1);
   ::posix_spawn_file_actions_adddup2(actions.get(), 0, 2);
   ::posix_spawn_file_actions_addclosefrom_np(actions.get(), 3);

@@ -21,9 +21,10 @@ struct ProcessName {
 std::optional<ProcessName> find_process(pid_t);
 bool is_alive(const ProcessName&);
 
-// Starts a program in its own session, its standard streams on /dev/null, with default signals. Throws
-// std::system_error when it cannot be run.
-ProcessName start_detached(const std::vector<std::string>& words, const std::vector<std::string>& environment);
+// Starts a program in its own session, its standard streams on `stream` (a terminal becomes the session's own), with
+// default signals. Throws std::system_error when it cannot be run.
+ProcessName start_detached(const std::vector<std::string>& words, const std::vector<std::string>& environment,
+                           const std::string& stream = "/dev/null");
 
 // All that is below a process, zombies left out.
 std::vector<pid_t> descendants(pid_t);

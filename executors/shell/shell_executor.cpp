@@ -17,6 +17,7 @@
 
 #include "executors/job_directory.h"
 #include "executors/make.h"
+#include "executors/shell/on_terminal.h"
 #include "executors/shell/process.h"
 #include "executors/workspace/tree.h"
 
@@ -74,7 +75,7 @@ struct Shared {
 };
 
 // Ours, without what is meant for the runner alone.
-std::vector<std::string> supervisor_environment(const Environment& extra, const std::string& marker) {
+std::vector<std::string> job_environment(const Environment& extra, const std::string& marker) {
   std::vector<std::string> all;
   for (char** variable = environ; *variable != nullptr; ++variable) {
     const std::string_view text = *variable;
@@ -84,7 +85,6 @@ std::vector<std::string> supervisor_environment(const Environment& extra, const 
   }
   for (const auto& [name, value] : extra) all.push_back(name + "=" + value);
   all.push_back(marker);
-  all.push_back("RUNNER_SUPERVISED_BY=" + std::to_string(::getpid()));
   return all;
 }
 
@@ -103,8 +103,12 @@ class ShellExecution : public Execution {
     return "shell:" + std::to_string(supervisor_.pid) + ":" + std::to_string(supervisor_.start);
   }
   JobResult run(const Work&, LogSink&, Notices&, std::stop_token) override;
+  void enter(const Work&, const Terminal&, const std::stop_token&) override;
+  Kept keep(const Work&) override;
 
  private:
+  fs::path workspace_to_take_from(bool passed) const;
+  std::string put_shell(const Work&);
   // In the environment of every process of the job that has not cleared it.
   std::string marker() const { return "RUNNER_JOB_DIRECTORY=" + spec_.directory.string(); }
   bool supervisor_lives() const { return supervisor_.pid > 0 && is_alive(supervisor_); }
@@ -118,7 +122,7 @@ class ShellExecution : public Execution {
   std::optional<JobDirectory> directory_;
   ProcessName supervisor_;
   bool adopted_ = false;  // then the supervisor is not our child
-  bool ended_ = false;
+  bool ended_ = false, kept_ = false;
   std::uint64_t log_bytes_kept_ = 0;
 };
 
@@ -139,9 +143,10 @@ void ShellExecution::prepare(const std::stop_token& stop) {
     throw WorldError("runner_system_failure", "cannot make " + project.string() + ": " + error.message());
   }
   if (!stop.stop_requested()) overlay_copy(spec_.inputs, project);
+  std::vector<std::string> environment = job_environment(shared_->settings.environment, marker());
+  environment.push_back("RUNNER_SUPERVISED_BY=" + std::to_string(::getpid()));
   try {
-    supervisor_ = start_detached({shared_->settings.supervisor, "__supervise", spec_.directory.string()},
-                                 supervisor_environment(shared_->settings.environment, marker()));
+    supervisor_ = start_detached({shared_->settings.supervisor, "__supervise", spec_.directory.string()}, environment);
   } catch (const std::system_error& failure) {
     throw WorldError("runner_system_failure", std::string("cannot start the job's supervisor: ") + failure.what());
   }
@@ -181,8 +186,9 @@ JobResult ShellExecution::run(const Work& work, LogSink& log, Notices& notices, 
   JobResult result = result_of(followed, work);
   if (result.outcome != pipelines::Outcome::passed && result.outcome != pipelines::Outcome::failed) return result;
   const bool passed = result.outcome == pipelines::Outcome::passed;
-  const Layers workspace{{spec_.project_dir}};
   const bool more = takes_archive(work.artifacts, passed);
+  const bool any = more || !work.artifacts.reports.empty() || takes_caches(work.caches, passed);
+  const Layers workspace{{any ? workspace_to_take_from(passed) : fs::path(spec_.project_dir)}};
   result.caches = collect_caches(workspace, spec_.project_dir, spec_.sources.tracked_list, work.caches, passed, more,
                                  spec_.layer, begun, notices);
   try {
@@ -193,6 +199,34 @@ JobResult ShellExecution::run(const Work& work, LogSink& log, Notices& notices, 
     notices.warning(error.what());  // the script's own failure is the news
   }
   return result;
+}
+
+// Taking artifacts uses a workspace up; one that is to stay is copied first.
+fs::path ShellExecution::workspace_to_take_from(bool passed) const {
+  if (passed || !spec_.linger) return spec_.project_dir;
+  fs::path copy = spec_.directory / "got";
+  copy_tree(spec_.project_dir, copy);
+  return copy;
+}
+
+std::string ShellExecution::put_shell(const Work& work) {
+  if (!directory_) throw WorldError("runner_system_failure", "its directory is gone");
+  directory_->write_shell(work, spec_.project_dir);
+  return (directory_->path() / shell_name).string();
+}
+
+void ShellExecution::enter(const Work& work, const Terminal& terminal, const std::stop_token& stop) {
+  const std::string script = put_shell(work);
+  Environment extra = shared_->settings.environment;
+  if (!terminal.type.empty()) extra.emplace_back("TERM", terminal.type);
+  run_on_terminal({"/bin/sh", script}, job_environment(extra, marker()), terminal, stop);
+}
+
+Kept ShellExecution::keep(const Work& work) {
+  Kept kept;
+  kept.enter = "sh " + shell_word(put_shell(work));
+  kept_ = true;
+  return kept;
 }
 
 bool ShellExecution::await(std::chrono::milliseconds limit, const std::function<bool()>& condition) {
@@ -235,7 +269,7 @@ void ShellExecution::end() {
 ShellExecution::~ShellExecution() {
   try {
     end();
-    shared_->removals.add(spec_.directory, std::move(directory_));
+    if (!kept_) shared_->removals.add(spec_.directory, std::move(directory_));
   } catch (...) {  // no memory: the directory stays for `doctor`
   }
 }

@@ -20,8 +20,10 @@
 #include "executors/job_directory.h"
 #include "executors/workspace/tree.h"
 #include "runner/cli/last_words.h"
+#include "runner/cli/load.h"
 #include "runner/hosts/git.h"
 #include "runner/run/console_report.h"
+#include "runner/run/kept.h"
 #include "runner/run/session.h"
 #include "runner/run/terminal.h"
 #include "runner/store/store.h"
@@ -60,6 +62,25 @@ Check disk(const std::string& name, const fs::path& path) {
           "`runner gc` and `docker system prune` give space back"};
 }
 
+// Whether a thing on the engine is part of what was kept. A volume says only whose it is.
+bool belongs_to(const KeptJob& kept, RunId run, const executors::Leftover& found) {
+  if (found.run != run) return false;
+  switch (found.kind) {
+    case executors::Leftover::Kind::container:
+      return found.id == kept.what.container || found.id == kept.what.pause ||
+             std::find(kept.what.services.begin(), kept.what.services.end(), found.id) != kept.what.services.end();
+    case executors::Leftover::Kind::network:
+      return found.id == kept.what.network || found.name == kept.resource;
+    case executors::Leftover::Kind::volume:
+      return found.job == kept.job;
+  }
+  return false;
+}
+
+bool needs_engine(const std::vector<KeptJob>& kept) {
+  return std::any_of(kept.begin(), kept.end(), [](const KeptJob& job) { return !job.what.container.empty(); });
+}
+
 class Doctor {
  public:
   Doctor(const Config& config, bool clean) : config_(config), clean_(clean) {}
@@ -76,7 +97,25 @@ class Doctor {
     guarded("git", [&] { add({State::good, "git", "libgit2 " + git_library_version(), {}}); });
     guarded("clock", [&] { clock(); });
     if (store_) guarded("caches", [&] { caches(); });
+    if (store_) guarded("kept", [&] { find_kept(); });
     if (store_) guarded("leftovers", [&] { leftovers(); });
+    return std::move(checks_);
+  }
+
+  std::vector<Check> remove(const std::vector<RunId>& runs) {
+    open_store();
+    const fs::path work = make_work_directory(*store_);
+    const std::vector<RunId> driven = store_->driven_runs();
+    for (const RunId run : runs) {
+      if (!has_kept(work / std::to_string(run))) {
+        throw UsageError(fmt::format("nothing is kept of run {}\nhint: `runner doctor` names what is", run));
+      }
+      if (std::find(driven.begin(), driven.end(), run) != driven.end()) {
+        throw UsageError(fmt::format("run {} still goes on\nhint: remove it when it is over", run));
+      }
+    }
+    doctor_ = std::make_unique<executors::EngineDoctor>(config_.docker_settings(store_->owner(), work));
+    for (const RunId run : runs) guarded("kept", [&] { remove_kept_of(run, work / std::to_string(run)); });
     return std::move(checks_);
   }
 
@@ -94,6 +133,14 @@ class Doctor {
     }
   }
 
+  void open_store() {
+    Store::Options options;
+    options.file = config_.database.value;
+    options.log_limit = config_.log_limit.value;
+    options.patience = std::chrono::seconds(5);
+    store_ = std::make_unique<Store>(std::move(options));  // opened for writing: it is writable
+  }
+
   void database() {
     const fs::path& file = config_.database.value;
     std::error_code error;
@@ -108,11 +155,7 @@ class Doctor {
       }
       return;
     }
-    Store::Options options;
-    options.file = file;
-    options.log_limit = config_.log_limit.value;
-    options.patience = std::chrono::seconds(5);
-    store_ = std::make_unique<Store>(std::move(options));  // opened for writing: it is writable
+    open_store();
     const std::string verdict = store_->check();
     const auto newest = store_->newest_run();
     if (verdict != "ok") {
@@ -193,6 +236,50 @@ class Doctor {
     add({State::good, "clock", "plausible", {}});
   }
 
+  void remove_kept_of(RunId run, const fs::path& directory) {
+    const std::vector<KeptJob> kept = kept_jobs(directory);
+    if (needs_engine(kept)) {
+      for (const executors::Leftover& found : doctor_->leftovers()) {
+        const bool ours =
+            std::any_of(kept.begin(), kept.end(), [&](const KeptJob& job) { return belongs_to(job, run, found); });
+        if (ours) doctor_->remove(found);
+      }
+      for (const KeptJob& job : kept) {
+        const fs::path attempt = directory / fmt::format("j{}-{}", job.number, job.attempt);
+        doctor_->remove_tree(attempt, {store_->owner(), run, job.number, job.attempt, job.job}, job.image);
+      }
+    }
+    std::error_code error;
+    if (!executors::remove_tree(directory) && fs::exists(directory, error)) {
+      return add({State::doubtful, "kept", fmt::format("some of {} cannot be removed", directory.string()),
+                  fmt::format("sudo rm -rf {}", directory.string())});
+    }
+    add({State::good, "kept", fmt::format("removed what was kept of {}: {}", of_run(run), names_of(kept)), {}});
+  }
+
+  static std::string names_of(const std::vector<KeptJob>& kept) {
+    std::vector<std::string> names;
+    for (const KeptJob& job : kept) names.push_back(job.job);
+    return fmt::format("{}", fmt::join(names, ", "));
+  }
+
+  // What a person asked to be kept: no fault, but theirs to remove.
+  void find_kept() {
+    kept_ = all_kept_jobs(make_work_directory(*store_));
+    for (const auto& [run, jobs] : kept_) {
+      for (const KeptJob& job : jobs) {
+        add({State::good, "kept", fmt::format("{} of {} (--keep): {}", job.job, of_run(run), job.what.enter),
+             fmt::format("`runner doctor --remove {}` removes it", run)});
+      }
+    }
+  }
+
+  bool is_kept(const executors::Leftover& found) const {
+    const auto run = kept_.find(found.run);
+    return run != kept_.end() && std::any_of(run->second.begin(), run->second.end(),
+                                             [&](const KeptJob& job) { return belongs_to(job, run->first, found); });
+  }
+
   // What dead runs left. Listed before the store is asked who is alive: a run that begins now is not in the list.
   void leftovers() {
     if (!engine_answers_ || !doctor_) {
@@ -202,6 +289,7 @@ class Doctor {
       return runs_without_engine();
     }
     std::vector<executors::Leftover> all = doctor_->leftovers();
+    std::erase_if(all, [this](const executors::Leftover& found) { return is_kept(found); });
     const std::vector<RunId> driven = store_->driven_runs();
     std::erase_if(all, [&](const executors::Leftover& found) {
       return found.run != 0 && std::find(driven.begin(), driven.end(), found.run) != driven.end();
@@ -275,7 +363,8 @@ class Doctor {
     if (run != 0) {
       fs::path directory = make_work_directory(*store_) / std::to_string(run);
       std::error_code error;
-      if (fs::exists(directory, error)) all_gone = executors::remove_tree(directory) && !fs::exists(directory, error);
+      if (fs::exists(directory, error) && !has_kept(directory))
+        all_gone = executors::remove_tree(directory) && !fs::exists(directory, error);
       if (!all_gone) {
         add({State::doubtful, "leftovers", fmt::format("some of {} belongs to root and stays", directory.string()),
              fmt::format("sudo rm -rf {}", directory.string())});
@@ -358,11 +447,16 @@ class Doctor {
   std::unique_ptr<Store> store_;
   std::unique_ptr<executors::EngineDoctor> doctor_;
   bool engine_answers_ = false, local_engine_ = false;
+  std::map<RunId, std::vector<KeptJob>> kept_;
 };
 
 }  // namespace
 
 std::vector<Check> examine(const Config& config, bool clean) { return Doctor(config, clean).examine(); }
+
+std::vector<Check> remove_kept(const Config& config, const std::vector<std::uint64_t>& runs) {
+  return Doctor(config, false).remove(runs);
+}
 
 std::string checks_text(const std::vector<Check>& checks, bool colour) {
   std::size_t width = 0;

@@ -20,8 +20,13 @@ struct Check {
 // Looks at everything, one check after the other, each whatever the others found. Never throws for what it looks at.
 //
 // `clean`: gives up the unfinished runs of this database that no living process drives, and removes the containers,
-// networks and volumes they left. Never those of another owner, of a run that is driven, or of another host's run.
+// networks and volumes they left. Never those of another owner, of a run that is driven, or of another host's run, nor
+// what a person asked to be kept.
 std::vector<Check> examine(const Config&, bool clean);
+
+// Removes what `exec --keep` left of these runs, all of it: `runner doctor --remove`. Throws UsageError where there is
+// nothing of a run, or where the run still goes on; StoreError; WorldError.
+std::vector<Check> remove_kept(const Config&, const std::vector<std::uint64_t>& runs);
 
 std::string checks_text(const std::vector<Check>&, bool colour);
 std::string checks_json(const std::vector<Check>&);  // an array of name, state (ok, warning, error), message, hint

@@ -15,6 +15,7 @@
 #include <thread>
 #include <vector>
 
+#include "executors/job_directory.h"
 #include "executors/make.h"
 #include "pipelines/variables.h"
 #include "runner/cli/commands.h"
@@ -26,6 +27,7 @@
 #include "runner/cli/setup.h"
 #include "runner/config/config.h"
 #include "runner/run/console.h"
+#include "runner/run/failure_help.h"
 #include "runner/run/session.h"
 #include "runner/store/store.h"
 
@@ -40,7 +42,7 @@ struct ExecOptions {
   std::vector<std::string> secrets, env_files;
   std::string executor, image, network, pull, output, artifacts;
   unsigned parallel = 0;
-  bool worktree = false, keep_going = false, dry_run = false;
+  bool worktree = false, keep_going = false, dry_run = false, shell_on_fail = false, keep = false;
   RunId resume = 0;
 };
 
@@ -188,6 +190,7 @@ std::string record(const Loaded& loaded, const ExecOptions& options, const Confi
       {"pull", options.pull},
       {"revision", options.plan.revision},
       {"keep_going", options.keep_going},
+      {"keep", options.keep},
       {"project_path", loaded.git.project_path},
   };
   // Paths and messages of a repository need not be UTF-8.
@@ -326,7 +329,27 @@ struct Start {
   const std::vector<NamedValue>& masked;
   std::string options_json;
   std::optional<RunId> taken_up;
+  std::string database;  // as it was named on the command line; empty: it was not
 };
+
+void refuse_shell_without_terminal(const ExecOptions& options) {
+  if (!options.shell_on_fail || (isatty(STDIN_FILENO) != 0 && isatty(STDOUT_FILENO) != 0)) return;
+  throw UsageError(
+      "--shell-on-fail needs a terminal for its shell, on standard input and output\n"
+      "hint: where there is none, --keep leaves what failed and prints how to get in");
+}
+
+FailureHelp::Settings help_settings(const ExecOptions& options, const std::string& database) {
+  FailureHelp::Settings settings;
+  settings.shell = options.shell_on_fail;
+  settings.keep = options.keep;
+  settings.remove = fmt::format("runner {}doctor --remove",
+                                database.empty() ? "" : "--database " + executors::shell_word(database) + " ");
+  settings.in = STDIN_FILENO;
+  settings.out = STDOUT_FILENO;
+  settings.terminal_type = process_environment()("TERM").value_or("");
+  return settings;
+}
 
 int start(Store& store, const Start& what) {
   const Loaded& loaded = what.loaded;
@@ -382,6 +405,8 @@ int start(Store& store, const Start& what) {
   SessionResult result;
   {
     const auto console = make_console(choice.kind, console_options);
+    FailureHelp help(help_settings(what.options, what.database), *console);
+    if (what.options.shell_on_fail || what.options.keep) settings.help = &help;
     Session session(store, *executor, loaded.parsed.pipeline, loaded.plan, std::move(settings));
     result = session.run(*console, interrupt.token(), what.taken_up);
   }
@@ -402,6 +427,7 @@ int exec(const CommandLine& line, const ExecOptions& options) {
   const std::optional<ConsoleKind> kind = console_kind(options.output);
   if (options.worktree && !options.plan.revision.empty()) throw UsageError("--worktree and --ref exclude each other");
   pull_policy(options.pull);
+  refuse_shell_without_terminal(options);
   Config config = configure(line, options);
   Words words = find_pipeline(options.plan.words, options.plan.project);
 
@@ -421,10 +447,12 @@ int exec(const CommandLine& line, const ExecOptions& options) {
   if (loaded->plan.included_count() == 0) return say_nothing_to_do(*loaded, kind);
 
   const auto store = open_store(config);
-  return start(*store, {*loaded, config, options, plan_options.masked, record(*loaded, options, config), std::nullopt});
+  return start(*store, {*loaded, config, options, plan_options.masked, record(*loaded, options, config), std::nullopt,
+                        line.database});
 }
 
 int resume(const CommandLine& line, ExecOptions options) {
+  refuse_shell_without_terminal(options);
   Config config = configure(line, options);
   const auto store = open_store(config);
   if (options.resume == 0) {
@@ -458,6 +486,7 @@ int resume(const CommandLine& line, ExecOptions options) {
   options.pull = recorded.at("pull");
   options.plan.revision = recorded.at("revision");
   options.keep_going = recorded.at("keep_going");
+  options.keep = options.keep || recorded.value("keep", false);
   options.plan.event = run->event;
 
   // Runs of before there was a name kept the file's as the pipeline's.
@@ -468,10 +497,13 @@ int resume(const CommandLine& line, ExecOptions options) {
   if (!store->adopt_run(run->id)) {
     throw UsageError(fmt::format("run {} is being driven by another process", run->id));
   }
-  return start(*store, {*loaded, config, options, masked, run->options, run->id});
+  return start(*store, {*loaded, config, options, masked, run->options, run->id, line.database});
 }
 
 void add_output(CLI::App& command, ExecOptions& options) {
+  command.add_flag("--shell-on-fail", options.shell_on_fail,
+                   "when a job has failed, open a shell where it ran, before the run goes on");
+  command.add_flag("--keep", options.keep, "leave what a failed job ran in, and say how to get in and rid of it");
   command.add_option("--output", options.output, "pretty (on a terminal), plain or json (one object a line)")
       ->type_name("KIND");
   command.add_option("--parallel", options.parallel, "jobs at a time (default: twice the processors)")->type_name("N");
@@ -500,6 +532,7 @@ void add_exec(CLI::App& app, CommandLine& line) {
       "  runner exec ci/build.yml test                one job of a file\n"
       "  runner exec test --needs                     and the jobs it needs\n"
       "  runner exec --executor shell                 without Docker\n"
+      "  runner exec --shell-on-fail                  look around where a job failed\n"
       "  runner exec --branch main --event schedule   as if the schedule had started it on main\n"
       "  runner exec --secret TOKEN --variable A=1    with a secret from the environment and a variable");
   options->plan.add_to(*exec_command);

@@ -23,13 +23,16 @@ namespace {
 struct DoctorOptions {
   std::string output = "text";
   bool clean = false;
+  std::vector<std::uint64_t> remove;
 };
 
 int doctor(const CommandLine& line, const DoctorOptions& options) {
   if (options.output != "text" && options.output != "json") {
     throw UsageError(fmt::format("--output {}: expected text or json", options.output));
   }
-  const std::vector<Check> checks = examine(configuration(line), options.clean);
+  if (options.clean && !options.remove.empty()) throw UsageError("--clean and --remove exclude each other");
+  const std::vector<Check> checks = options.remove.empty() ? examine(configuration(line), options.clean)
+                                                           : remove_kept(configuration(line), options.remove);
   const bool colour = choose_console({}, isatty(STDOUT_FILENO) != 0, process_environment()).colour;
   std::cout << (options.output == "json" ? checks_json(checks) : checks_text(checks, colour));
   return any_bad(checks) ? exit_code::broken : exit_code::passed;
@@ -60,8 +63,11 @@ void add_upkeep(CLI::App& app, CommandLine& line) {
                          "\n"
                          "Examples:\n"
                          "  runner doctor\n"
-                         "  runner doctor --clean     gives up runs that died, and removes what they left");
+                         "  runner doctor --clean     gives up runs that died, and removes what they left\n"
+                         "  runner doctor --remove 12 removes what `exec --keep` left of run 12");
   doctor_command->add_flag("--clean", doctor_options->clean, "give up unfinished runs that nobody drives");
+  doctor_command->add_option("--remove", doctor_options->remove, "remove what `exec --keep` left of these runs")
+      ->type_name("RUN");
   doctor_command->add_option("--output", doctor_options->output, "text or json")->type_name("KIND");
   doctor_command->callback(
       [&line, doctor_options] { line.chosen = [&line, doctor_options] { return doctor(line, *doctor_options); }; });

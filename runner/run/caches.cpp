@@ -7,6 +7,7 @@
 #include <system_error>
 
 #include "executors/workspace/tree.h"
+#include "runner/run/kept.h"
 
 namespace runner {
 namespace {
@@ -78,6 +79,7 @@ KeptCache Caches::keep(const std::string& key, const executors::CollectedCache& 
 
 void prune_standing(const Store& store, const fs::path& directory) {
   if (!store.driven_runs().empty() || !store.orphaned_runs().empty()) return;
+  if (!all_kept_jobs(directory.parent_path()).empty()) return;  // whose workspaces may lie over them
   // First what stands, then what is meant: what is put there later is not touched.
   std::vector<fs::path> found;
   std::error_code error;

@@ -37,7 +37,8 @@ class Caches {
   std::atomic<unsigned> made_ = 0;
 };
 
-// Removes the trees that no cache means any more. Nothing while an unfinished run of any process may use them.
+// Removes the trees that no cache means any more. Nothing while an unfinished run of any process, or
+// what `exec --keep` left, may use them.
 void prune_standing(const Store&, const std::filesystem::path& directory);
 
 }  // namespace runner

@@ -4,7 +4,7 @@
 
 namespace runner {
 
-std::unique_ptr<Observer> make_console(ConsoleKind kind, const ConsoleOptions& options) {
+std::unique_ptr<Console> make_console(ConsoleKind kind, const ConsoleOptions& options) {
   switch (kind) {
     case ConsoleKind::pretty:
       return make_pretty_console(options);

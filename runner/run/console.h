@@ -13,7 +13,8 @@
 //   job_warning   job, message
 //   job_retried   job, exit_code, reason, message (of the attempt that ended)
 //   report        job, kind, and what the report comes to (report_json.h); before the job's job_finished
-//   job_finished  job, outcome, exit_code (null: none), seconds, allowed, reason, message; coverage where there is one
+//   job_finished  job, outcome, exit_code (null: none), seconds, allowed, reason, message; coverage where there is one;
+//                 kept (enter, remove: command lines) where --keep left its sandbox
 //   run_finished  outcome, seconds, message, critical_path (names)
 #pragma once
 
@@ -38,7 +39,16 @@ struct ConsoleOptions {
   std::chrono::milliseconds patience{10'000};
 };
 
-std::unique_ptr<Observer> make_console(ConsoleKind, const ConsoleOptions&);
+class Console : public Observer {
+ public:
+  // From pause(), which returns when all that was said is out, to resume() the terminal is somebody else's. What is
+  // said meanwhile is shown afterwards; log lines beyond 4 MiB are left out, as for a reader who takes nothing. Any
+  // thread.
+  virtual void pause() = 0;
+  virtual void resume() = 0;
+};
+
+std::unique_ptr<Console> make_console(ConsoleKind, const ConsoleOptions&);
 
 struct ConsoleChoice {
   ConsoleKind kind = ConsoleKind::plain;

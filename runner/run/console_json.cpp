@@ -70,7 +70,7 @@ void append_escaped(std::string& out, std::string_view text) {
   }
 }
 
-class JsonConsole : public Observer {
+class JsonConsole : public Console {
  public:
   explicit JsonConsole(const ConsoleOptions& options)
       : output_({.fd = options.out, .patience = options.patience, .frame = {}}) {}
@@ -78,6 +78,9 @@ class JsonConsole : public Observer {
   void on(const Event& event) override {
     std::visit([this](const auto& e) { handle(e); }, event);
   }
+
+  void pause() override { output_.pause(); }
+  void resume() override { output_.resume(); }
 
   void log(const JobKey& key, std::string_view bytes, std::uint64_t) override {
     Job* job = find(key.job);
@@ -222,6 +225,7 @@ class JsonConsole : public Observer {
     line["reason"] = e.reason;
     line["message"] = e.message;
     if (e.coverage) line["coverage"] = *e.coverage;
+    if (e.kept) line["kept"] = {{"enter", e.kept->enter}, {"remove", e.kept->remove}};
     add(line);
     output_.hurry();
   }
@@ -243,7 +247,7 @@ class JsonConsole : public Observer {
 
 }  // namespace
 
-std::unique_ptr<Observer> make_json_console(const ConsoleOptions& options) {
+std::unique_ptr<Console> make_json_console(const ConsoleOptions& options) {
   return std::make_unique<JsonConsole>(options);
 }
 

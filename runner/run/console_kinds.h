@@ -7,8 +7,8 @@
 
 namespace runner {
 
-std::unique_ptr<Observer> make_pretty_console(const ConsoleOptions&);
-std::unique_ptr<Observer> make_plain_console(const ConsoleOptions&);
-std::unique_ptr<Observer> make_json_console(const ConsoleOptions&);
+std::unique_ptr<Console> make_pretty_console(const ConsoleOptions&);
+std::unique_ptr<Console> make_plain_console(const ConsoleOptions&);
+std::unique_ptr<Console> make_json_console(const ConsoleOptions&);
 
 }  // namespace runner

@@ -33,7 +33,7 @@ class PlainConsole : public TextConsole {
 
 }  // namespace
 
-std::unique_ptr<Observer> make_plain_console(const ConsoleOptions& options) {
+std::unique_ptr<Console> make_plain_console(const ConsoleOptions& options) {
   ConsoleOptions plain = options;
   plain.live = false;
   return std::make_unique<PlainConsole>(plain);

@@ -33,6 +33,17 @@ class PrettyConsole : public TextConsole {
     close();
   }
 
+  void pause() override {
+    set_away(true);  // the footer goes with what is written last
+    TextConsole::pause();
+    cursor_.reset();
+  }
+  void resume() override {
+    if (options_.live) cursor_.emplace(options_.out);
+    set_away(false);
+    TextConsole::resume();
+  }
+
  private:
   struct Shown {
     std::string name;
@@ -111,7 +122,7 @@ class PrettyConsole : public TextConsole {
   std::vector<Line> footer(std::size_t columns, std::size_t rows) {
     const std::lock_guard lock(mutex_);
     std::vector<Line> lines;
-    if (!begun_ || columns < 20 || rows < 4) return lines;
+    if (!begun_ || away_ || columns < 20 || rows < 4) return lines;
     const auto now = Steady::now();
     const auto since_begin = std::chrono::duration_cast<std::chrono::milliseconds>(now - begin_);
     const std::string_view spin = spinner[static_cast<std::size_t>(since_begin / per_frame) % spinner.size()];
@@ -155,10 +166,15 @@ class PrettyConsole : public TextConsole {
     lines.push_back(std::move(line));
   }
 
+  void set_away(bool away) {
+    const std::lock_guard lock(mutex_);
+    away_ = away;
+  }
+
   std::mutex mutex_;  // guards what the footer is made of:
   std::map<pipelines::JobIndex, Shown> shown_;
   Steady::time_point begin_;
-  bool begun_ = false;
+  bool begun_ = false, away_ = false;
   std::size_t total_ = 0, ended_ = 0, passed_ = 0, failed_ = 0, name_width_ = 0;
 
   std::vector<Line> drawn_;  // the output's thread alone
@@ -167,7 +183,7 @@ class PrettyConsole : public TextConsole {
 
 }  // namespace
 
-std::unique_ptr<Observer> make_pretty_console(const ConsoleOptions& options) {
+std::unique_ptr<Console> make_pretty_console(const ConsoleOptions& options) {
   return std::make_unique<PrettyConsole>(options);
 }
 

@@ -183,6 +183,16 @@ void append_reports(std::string& out, const Report& report) {
   out += '\n';
 }
 
+// What stays although the run is over, and how to get in and rid of it.
+void append_kept(std::string& out, const Report& report) {
+  for (const ReportedJob& job : report.jobs) {
+    if (!job.end || !job.end->kept) continue;
+    out += paint(fmt::format("{} is kept as its script left it", job.name), "36", report.colour);
+    out += fmt::format("\n  enter:     {}\n  remove it: {}\n\n", on_screen(job.end->kept->enter),
+                       on_screen(job.end->kept->remove));
+  }
+}
+
 // Only where there is more than one way through the run.
 std::string critical_path_line(const Report& report) {
   const auto& path = report.end->critical_path;
@@ -269,6 +279,7 @@ std::string closing_report(const Report& report) {
   append_table(out, report);
   if (report.end != nullptr) out += critical_path_line(report);
   append_reports(out, report);
+  append_kept(out, report);
   if (report.end) {
     const Look shown = look(report.end->verdict);
     out += paint(fmt::format("{} run {} {}", shown.mark, report.run, shown.word), shown.sgr, report.colour);

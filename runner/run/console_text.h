@@ -17,10 +17,12 @@
 
 namespace runner {
 
-class TextConsole : public Observer {
+class TextConsole : public Console {
  public:
   void on(const Event&) final;
   void log(const JobKey&, std::string_view bytes, std::uint64_t raw) final;
+  void pause() override { output_->pause(); }
+  void resume() override { output_->resume(); }
 
  protected:
   struct Style {

@@ -62,6 +62,9 @@ struct JobWarning {
   Clock::time_point time;
   std::string text;
 };
+struct KeptSandbox {  // `--keep`: two command lines for a person's shell
+  std::string enter, remove;
+};
 struct JobFinished {  // once per job, after its retries; also for jobs that never started
   JobKey key;         // the last attempt; attempt 0: none ever started
   Clock::time_point time;
@@ -73,6 +76,7 @@ struct JobFinished {  // once per job, after its retries; also for jobs that nev
   std::uint64_t artifact_files = 0, artifact_bytes = 0;
   std::optional<double> coverage;      // percent, by the job's `coverage`
   std::vector<ReportSummary> reports;  // those of its reports that can be read
+  std::optional<KeptSandbox> kept;     // its sandbox is still there
 };
 struct RunFinished {
   RunId run = 0;

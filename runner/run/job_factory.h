@@ -75,10 +75,13 @@ class JobFactory {
     std::string artifacts_name;              // expanded
     std::optional<std::chrono::seconds> expire_in;
     std::vector<CacheUse> caches;
-    std::vector<std::string> warnings;            // of what is wrong with its variables
-    std::optional<pipelines::Release> release;    // expanded
-    std::string coverage;                         // RE2
-    std::string missing;                          // why it cannot begin: an upstream job's artifacts cannot be had
+    std::vector<std::string> warnings;          // of what is wrong with its variables
+    std::optional<pipelines::Release> release;  // expanded
+    std::string coverage;                       // RE2
+    std::string missing;                        // why it cannot begin: an upstream job's artifacts cannot be had
+    // Whether such an end is the job's last and a person is to be helped with it; empty: nobody asked for help. Called
+    // from the job's thread.
+    std::function<bool(const executors::JobResult&)> wants_help;
     std::optional<DownstreamRequest> downstream;  // then there is neither sandbox nor work
   };
   Made make(const JobKey&, const JobInputs&) const;

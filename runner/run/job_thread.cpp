@@ -335,7 +335,10 @@ AttemptEnded JobThread::work(const std::stop_token& stop) {
   ended.result = execution->run(made_.work, log, notices, stop);
   log.finish();
   if (coverage) ended.coverage = coverage->finish();
-  execution.reset();  // what it holds, the next job can use while this one's artifacts are stored
+  const bool failed = ended.result.outcome == pipelines::Outcome::failed ||  //
+                      ended.result.outcome == pipelines::Outcome::broken;
+  // What it holds, the next job can use while this one's artifacts are stored.
+  if (!failed || !made_.wants_help) execution.reset();
 
   release(ended, log, notices);
   log.section("archive_cache", keep_caches(ended.result.caches, notices));
@@ -346,7 +349,17 @@ AttemptEnded JobThread::work(const std::stop_token& stop) {
   }
   ended.reports = std::move(reports.summaries);
   keep_artifacts(ended, notices);
+  help(ended, execution.get(), notices, stop);
   return ended;
+}
+
+void JobThread::help(AttemptEnded& ended, executors::Execution* execution, executors::Notices& notices,
+                     const std::stop_token& stop) {
+  if (context_.help == nullptr || !made_.wants_help || !made_.wants_help(ended.result)) return;
+  ended.helped = true;
+  FailureHelp::Given given = context_.help->give({made_.spec, made_.work, ended.result}, execution, notices, stop);
+  ended.kept = std::move(given.kept);
+  ended.with_person = given.with_person;
 }
 
 }  // namespace runner

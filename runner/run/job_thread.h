@@ -18,6 +18,7 @@
 
 #include "executors/executor.h"
 #include "runner/run/events.h"
+#include "runner/run/failure_help.h"
 #include "runner/run/job_factory.h"
 #include "runner/run/job_log.h"
 #include "runner/run/scheduler.h"
@@ -41,8 +42,11 @@ struct AttemptEnded {
   std::vector<std::pair<std::string, std::string>> dotenv;
   std::optional<double> coverage;
   std::vector<ReportSummary> reports;
-  bool started = false;  // the go was given
-  bool dropped = false;  // it was not needed
+  std::optional<KeptSandbox> kept;
+  std::chrono::milliseconds with_person{0};  // what a shell in its sandbox took
+  bool helped = false;                       // help with its failure was tried
+  bool started = false;                      // the go was given
+  bool dropped = false;                      // it was not needed
 };
 struct Dropped {};
 struct Message {
@@ -74,6 +78,7 @@ class JobThread {
     const std::vector<Observer*>& observers;
     Mailbox& mailbox;
     Limits limits;
+    FailureHelp* help = nullptr;
   };
   // Starts preparing at once; `adopted` continues the attempt of a runner that died.
   JobThread(Context, JobKey, JobFactory::Made, std::optional<Earlier::Running> adopted = {});
@@ -102,6 +107,7 @@ class JobThread {
   void release(AttemptEnded&, JobLog&, executors::Notices&);
   static void refuse_dotenv(AttemptEnded&, const std::string& why, executors::Notices&);
   void keep_artifacts(AttemptEnded&, executors::Notices&);
+  void help(AttemptEnded&, executors::Execution*, executors::Notices&, const std::stop_token&);
 
   Context context_;
   JobKey key_;

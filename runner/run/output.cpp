@@ -41,6 +41,7 @@ void Output::add(std::string_view bytes) {
 bool Output::add_or_drop(std::string_view bytes) {
   std::unique_lock lock(mutex_);
   while (waiting_.size() >= far_behind && !gone_ && !stop_) {
+    if (paused_) return false;
     const auto deadline = progress_ + options_.patience;
     if (std::chrono::steady_clock::now() >= deadline) return false;
     taken_.wait_until(lock, deadline);
@@ -58,14 +59,32 @@ void Output::hurry() {
   changed_.notify_one();
 }
 
+void Output::pause() {
+  std::unique_lock lock(mutex_);
+  pausing_ = true;
+  hurry_ = true;
+  changed_.notify_one();
+  taken_.wait(lock, [this] { return paused_; });
+}
+
+void Output::resume() {
+  const std::lock_guard lock(mutex_);
+  pausing_ = false;
+  paused_ = false;
+  hurry_ = true;
+  progress_ = std::chrono::steady_clock::now();
+  changed_.notify_one();
+}
+
 void Output::write_until_stopped() {
   std::string out;
   std::unique_lock lock(mutex_);
   while (true) {
-    if (!options_.frame) changed_.wait(lock, [this] { return !waiting_.empty() || stop_; });
+    changed_.wait(lock, [this] { return !paused_ || stop_; });
+    if (!options_.frame) changed_.wait(lock, [this] { return !waiting_.empty() || hurry_ || stop_; });
     changed_.wait_for(lock, options_.interval, [this] { return waiting_.size() >= enough || hurry_ || stop_; });
     hurry_ = false;
-    const bool last = stop_;
+    const bool last = stop_, pausing = pausing_;
     out.swap(waiting_);
     progress_ = std::chrono::steady_clock::now();
     lock.unlock();
@@ -76,6 +95,9 @@ void Output::write_until_stopped() {
     if (out.capacity() > roomy) out.shrink_to_fit();
     lock.lock();
     if (last && waiting_.empty()) return;
+    // Again, if something came meanwhile.
+    if (pausing && pausing_) paused_ = waiting_.empty() || gone_;
+    if (paused_) taken_.notify_all();
   }
 }
 

@@ -36,6 +36,10 @@ class Output {
   bool add_or_drop(std::string_view bytes);
   // Writes all that was added so far without waiting for the interval.
   void hurry();
+  // When pause() returns all that was added before is written, and nothing is until resume(): meanwhile `add` gathers,
+  // `add_or_drop` too, up to the amount that it waits at otherwise.
+  void pause();
+  void resume();
 
  private:
   void write_until_stopped();
@@ -47,6 +51,7 @@ class Output {
   std::string waiting_;                             // guarded by mutex_, as are the next ones
   std::chrono::steady_clock::time_point progress_;  // when the reader last took something
   bool hurry_ = false;
+  bool pausing_ = false, paused_ = false;
   bool stop_ = false;
   bool gone_ = false;  // the reader
   std::thread thread_;

@@ -85,14 +85,15 @@ bool is_allowed(const pipelines::AllowFailure& allow, const executors::JobResult
 
 Scheduler::Scheduler(executors::Executor& executor, const JobFactory& factory, ArtifactKeeper& keeper,
                      ResourceKeeper& resources, Downstreams& downstreams, std::vector<Observer*> observers,
-                     Limits limits)
+                     Limits limits, FailureHelp* help)
     : executor_(executor),
       factory_(factory),
       keeper_(keeper),
       resources_(resources),
       downstreams_(downstreams),
       observers_(std::move(observers)),
-      limits_(limits) {
+      limits_(limits),
+      help_(help) {
   limits_.parallel = std::max<std::size_t>(1, limits_.parallel);
 }
 
@@ -102,9 +103,9 @@ namespace {
 class Walk {
  public:
   Walk(executors::Executor& executor, const JobFactory& factory, ArtifactKeeper& keeper, ResourceKeeper& resources,
-       Downstreams& downstreams, const std::vector<Observer*>& observers, Limits limits, pipelines::Progress& progress,
-       const pipelines::Plan& plan, Earlier earlier)
-      : context_{executor, keeper, downstreams, observers, mailbox_, limits},
+       Downstreams& downstreams, const std::vector<Observer*>& observers, Limits limits, FailureHelp* help,
+       pipelines::Progress& progress, const pipelines::Plan& plan, Earlier earlier)
+      : context_{executor, keeper, downstreams, observers, mailbox_, limits, help},
         factory_(factory),
         resources_(resources),
         limits_(limits),
@@ -277,6 +278,10 @@ class Walk {
     const auto begun = static_cast<std::size_t>(
         std::count_if(active_.begin(), active_.end(), [](const auto& entry) { return !entry.second.dropped; }));
     made.spec.more_to_come = left_ > begun + 1;
+    if (context_.help != nullptr && !made.downstream) {
+      made.spec.linger = true;
+      made.wants_help = [this, key](const executors::JobResult& result) { return wants_help(key, result); };
+    }
     emit(JobPreparing{key, Clock::now()});
     for (const auto& warning : made.warnings) emit(JobWarning{key, Clock::now(), redact(made.secrets, warning)});
     for (const auto& name : made.short_secrets) {
@@ -288,6 +293,15 @@ class Walk {
     active.before = std::chrono::duration_cast<std::chrono::milliseconds>(before);
     active.thread = std::make_unique<JobThread>(context_, key, std::move(made), std::move(adopted));
     return active_.emplace(job, std::move(active)).first;
+  }
+
+  // A failure that the pipeline tolerates is nobody's trouble, unless somebody asked for that very job. Reads only what
+  // stays as it is: jobs' threads call it.
+  bool wants_help(const JobKey& key, const executors::JobResult& result) const {
+    if (result.outcome != Outcome::failed && result.outcome != Outcome::broken) return false;
+    if (wants_retry(factory_.job(key.job).retry, result, key.attempt)) return false;
+    const bool asked = std::find(plan_.asked_for.begin(), plan_.asked_for.end(), key.job) != plan_.asked_for.end();
+    return asked || !is_allowed(plan_.jobs[key.job].allow_failure, result);
   }
 
   void give_go(JobIndex job, Active& active) {
@@ -431,6 +445,7 @@ class Walk {
       result.message = "getting the job's sandbox ready took longer than the job's timeout";
     }
     const auto since = found->second.since - found->second.before;
+    const bool downstream = found->second.thread->made().downstream.has_value();
     active_.erase(found);
     if (result.outcome != Outcome::passed && produced_.erase(job) != 0) forget_inputs_from(job);
     if (result.outcome == Outcome::manual) blocked_.push_back(factory_.name(job));
@@ -444,6 +459,9 @@ class Walk {
       return;
     }
 
+    if (context_.help != nullptr && !downstream && !ended.helped && !cancelled_ && wants_help(key, result)) {
+      emit(JobWarning{key, Clock::now(), context_.help->nothing_to_enter("it had no sandbox")});
+    }
     JobFinished finished;
     finished.key = key;
     finished.time = Clock::now();
@@ -452,7 +470,9 @@ class Walk {
     finished.exit_code = result.exit_code;
     finished.reason = result.reason;
     finished.message = result.message;
-    finished.duration = std::chrono::duration_cast<std::chrono::milliseconds>(Steady::now() - since);
+    finished.duration =
+        std::chrono::duration_cast<std::chrono::milliseconds>(Steady::now() - since) - ended.with_person;
+    finished.kept = std::move(ended.kept);
     for (const auto& part : result.collected) {
       finished.artifact_files += part.files;
       finished.artifact_bytes += part.bytes;
@@ -497,7 +517,7 @@ class Walk {
 
 Scheduler::Result Scheduler::run(pipelines::Progress& progress, const pipelines::Plan& plan,
                                  const std::stop_token& stop, Earlier earlier) {
-  Walk walk(executor_, factory_, keeper_, resources_, downstreams_, observers_, limits_, progress, plan,
+  Walk walk(executor_, factory_, keeper_, resources_, downstreams_, observers_, limits_, help_, progress, plan,
             std::move(earlier));
   return walk.run(stop);
 }

@@ -21,6 +21,7 @@
 #include "pipelines/plan.h"
 #include "pipelines/progress.h"
 #include "runner/run/events.h"
+#include "runner/run/failure_help.h"
 #include "runner/run/job_factory.h"
 
 namespace runner {
@@ -112,7 +113,7 @@ class Scheduler {
  public:
   // All must outlive the scheduler. Observers are told in this order.
   Scheduler(executors::Executor&, const JobFactory&, ArtifactKeeper&, ResourceKeeper&, Downstreams&,
-            std::vector<Observer*>, Limits);
+            std::vector<Observer*>, Limits, FailureHelp* = nullptr);
 
   struct Result {
     pipelines::Verdict verdict = pipelines::Verdict::passed;
@@ -130,6 +131,7 @@ class Scheduler {
   Downstreams& downstreams_;
   std::vector<Observer*> observers_;
   Limits limits_;
+  FailureHelp* help_;
 };
 
 // Whether the author asked for another attempt after this result (docs.gitlab.com/ee/ci/yaml, "retry").

@@ -15,6 +15,7 @@
 #include "runner/run/caches.h"
 #include "runner/run/critical_path.h"
 #include "runner/run/job_factory.h"
+#include "runner/run/kept.h"
 #include "runner/run/recorder.h"
 #include "runner/run/reports.h"
 #include "runner/run/upstream.h"
@@ -80,6 +81,9 @@ SessionResult Session::run(Observer& console, const std::stop_token& stop, std::
   std::vector<std::string> spare;
   for (const RunId orphan : store_.orphaned_runs()) {
     if (auto name = snapshot_of(orphan)) spare.push_back(std::move(*name));
+  }
+  for (const auto& kept : all_kept_jobs(work)) {
+    if (auto name = snapshot_of(kept.first)) spare.push_back(std::move(*name));
   }
   prune_snapshots(work / "s", snapshots_kept, spare);
   return result;
@@ -184,7 +188,7 @@ SessionResult Session::run_with(Observer& console, Relay& relay, const Snapshot&
                     settings_.load_child, [&](const ChildStart& child, const std::stop_token& cancelled) {
                       return run_child(child, result.run, snapshot, relay, cancelled);
                     });
-  Scheduler scheduler(executor_, factory, recorder, recorder, children, observers, settings_.limits);
+  Scheduler scheduler(executor_, factory, recorder, recorder, children, observers, settings_.limits, settings_.help);
   const Scheduler::Result walked =
       scheduler.run(progress, plan_, stop, taken_up ? earlier(result.run, directory) : Earlier{});
   result.verdict = walked.verdict;
@@ -200,7 +204,7 @@ SessionResult Session::run_with(Observer& console, Relay& relay, const Snapshot&
   for (const auto job : critical_path(plan_, spans.all())) finished.critical_path.push_back(factory.name(job));
   for (Observer* observer : observers) observer->on(finished);
 
-  executors::remove_tree(directory);
+  if (!has_kept(directory)) executors::remove_tree(directory);  // else it is what the kept workspaces are made of
   if (caches && caches->saved()) {
     GcOptions limits = settings_.caches;
     limits.now = unix_now();
@@ -285,6 +289,7 @@ Earlier Session::earlier(RunId run, const fs::path& directory) const {
         store_.extract(artifact.id, part.directory);
         finished.collected.push_back(std::move(part));
       }
+      if (settings_.help != nullptr) finished.end.kept = settings_.help->given_before(directory, run, job.job);
       finished.end.coverage = job.coverage;
       finished.end.reports = read_reports(finished.collected).summaries;
       earlier.finished.emplace(index, std::move(finished));

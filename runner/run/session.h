@@ -39,6 +39,7 @@ struct SessionSettings {
   GcOptions caches;                                  // how much of them is kept
   Limits limits;
   ChildLoader load_child;
+  FailureHelp* help = nullptr;
   // A child pipeline's: what it shares with its parent.
   struct Parent {
     RunId run = 0;

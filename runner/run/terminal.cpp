@@ -1,6 +1,7 @@
 #include "runner/run/terminal.h"
 
 #include <sys/ioctl.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <array>
@@ -115,7 +116,27 @@ void walk(std::string_view text, const Each& each) {
 std::atomic<int> hidden_on{-1};
 constexpr std::string_view show_cursor = "\x1b[?25h";
 
+std::atomic<int> raw_on{-1};
+termios before_raw{};  // written before raw_on is set
+
+void leave_raw() noexcept {
+  const int fd = raw_on.exchange(-1);
+  // What was typed ahead for the shell is not for whoever reads next.
+  if (fd >= 0) ::tcsetattr(fd, TCSAFLUSH, &before_raw);
+}
+
+void show() noexcept {
+  const int fd = hidden_on.exchange(-1);
+  if (fd >= 0) [[maybe_unused]]
+    const ssize_t n = ::write(fd, show_cursor.data(), show_cursor.size());
+}
+
 void restore_at_exit() { restore_terminal(); }
+
+void restore_when_exiting() {
+  static const int registered = std::atexit(restore_at_exit);
+  (void)registered;
+}
 
 }  // namespace
 
@@ -242,18 +263,27 @@ TerminalSize terminal_size(int fd) {
 }
 
 HiddenCursor::HiddenCursor(int fd) {
-  static const int registered = std::atexit(restore_at_exit);
-  (void)registered;
+  restore_when_exiting();
   hidden_on = fd;
   [[maybe_unused]] const ssize_t n = ::write(fd, "\x1b[?25l", 6);
 }
 
-HiddenCursor::~HiddenCursor() { restore_terminal(); }
+HiddenCursor::~HiddenCursor() { show(); }
+
+RawTerminal::RawTerminal(int fd) {
+  restore_when_exiting();
+  if (::tcgetattr(fd, &before_raw) != 0) return;  // no terminal
+  termios raw = before_raw;
+  ::cfmakeraw(&raw);
+  raw_on = fd;
+  ::tcsetattr(fd, TCSADRAIN, &raw);
+}
+
+RawTerminal::~RawTerminal() { leave_raw(); }
 
 void restore_terminal() noexcept {
-  const int fd = hidden_on.exchange(-1);
-  if (fd >= 0) [[maybe_unused]]
-    const ssize_t n = ::write(fd, show_cursor.data(), show_cursor.size());
+  leave_raw();
+  show();
 }
 
 }  // namespace runner

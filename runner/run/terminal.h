@@ -38,4 +38,14 @@ class HiddenCursor {
   HiddenCursor& operator=(const HiddenCursor&) = delete;
 };
 
+// Has the terminal at `fd` hand over every key as it is pressed, Ctrl-C too, from construction to destruction, and
+// until the program ends by exit() (see restore_terminal in console.h). One at a time.
+class RawTerminal {
+ public:
+  explicit RawTerminal(int fd);
+  ~RawTerminal();
+  RawTerminal(const RawTerminal&) = delete;
+  RawTerminal& operator=(const RawTerminal&) = delete;
+};
+
 }  // namespace runner

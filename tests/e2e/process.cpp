@@ -4,8 +4,10 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <pty.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -147,6 +149,16 @@ void Process::read(int fd, std::string& into) {
 }
 
 void Process::type(std::string_view text) const { (void)!write(out_, text.data(), text.size()); }
+
+void Process::resize(unsigned short rows, unsigned short columns) const {
+  const winsize size{rows, columns, 0, 0};
+  ioctl(out_, TIOCSWINSZ, &size);
+}
+
+bool Process::echoes() const {
+  termios state{};
+  return tcgetattr(out_, &state) == 0 && (state.c_lflag & ECHO) != 0;
+}
 
 void Process::signal(int number) {
   if (running()) ::kill(pid_, number);

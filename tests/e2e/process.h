@@ -54,6 +54,8 @@ class Process {
 
   // On its terminal.
   void type(std::string_view text) const;
+  void resize(unsigned short rows, unsigned short columns) const;
+  bool echoes() const;  // what is typed there is shown by the terminal itself: it is not raw
 
   // Waits until `text` was printed (out or err); false and a failed test when the program ended or time is up.
   bool wait_for(std::string_view text, std::chrono::seconds patience = std::chrono::seconds(60));

@@ -114,7 +114,7 @@ class DockerExecutor : public ::testing::Test {
 
   Ran run(const JobSpec& spec, const Work& work, const std::stop_token& stop = {}) {
     Ran ran;
-    Kept sink;
+    KeptLog sink;
     KeptNotices notices;
     const auto execution = executor().prepare(spec, notices, stop);
     ran.result = execution->run(work, sink, notices, stop);
@@ -181,7 +181,7 @@ TEST_F(DockerExecutor, ARunOutOfMemoryIsToldFromAFailure) {
 TEST_F(DockerExecutor, KilledFromOutsideIsTheWorldsFault) {
   const JobSpec job = spec();
   KeptNotices notices;
-  Kept sink;
+  KeptLog sink;
   const auto execution = executor().prepare(job, notices, {});
   std::jthread killer([&] {
     sink.await("started");
@@ -198,7 +198,7 @@ TEST_F(DockerExecutor, ACancelledJobGetsTermAndItsAfterScript) {
   Work trapping = work({"trap 'echo trapped; exit 3' TERM", "echo started", "while :; do sleep 0.1 || :; done"});
   trapping.after_script = {"echo after $CI_JOB_STATUS"};
   trapping.grace = 20s;
-  Kept sink;
+  KeptLog sink;
   KeptNotices notices;
   const auto execution = executor().prepare(spec(), notices, {});
   std::jthread canceller([&] {
@@ -215,7 +215,7 @@ TEST_F(DockerExecutor, ACancelledJobGetsTermAndItsAfterScript) {
 
 TEST_F(DockerExecutor, AJobThatIgnoresTermIsKilledAfterItsGrace) {
   std::stop_source stop;
-  Kept sink;
+  KeptLog sink;
   KeptNotices notices;
   const auto execution = executor().prepare(spec(), notices, {});
   std::jthread canceller([&] {
@@ -232,7 +232,7 @@ TEST_F(DockerExecutor, AJobThatIgnoresTermIsKilledAfterItsGrace) {
 
 TEST_F(DockerExecutor, HurryKillsACancelledJobAtOnce) {
   std::stop_source stop;
-  Kept sink;
+  KeptLog sink;
   KeptNotices notices;
   Work stubborn = work({"trap '' TERM", "echo started", "while :; do sleep 1; done"});
   stubborn.grace = 60s;
@@ -331,7 +331,7 @@ TEST_F(DockerExecutor, APauseContainerServesOneJobAfterAnother) {
     job.network = Network::bridge;
     job.more_to_come = i < 2;
     KeptNotices notices;
-    Kept sink;
+    KeptLog sink;
     {
       const auto execution = executor().prepare(job, notices, {});
       leased.insert(nlohmann::json::parse(execution->handle())["pause"].get<std::string>());
@@ -482,7 +482,7 @@ TEST_P(Workspaces, LogCodesAndAfterScriptAreTheSame) {
 
 TEST_P(Workspaces, CancelAndTimeoutAreTheSame) {
   std::stop_source stop;
-  Kept sink;
+  KeptLog sink;
   KeptNotices notices;
   Work trapping = work({"trap 'echo trapped; exit 3' TERM", "echo started", "while :; do sleep 0.1 || :; done"});
   trapping.after_script = {"echo after $CI_JOB_STATUS"};
@@ -554,7 +554,7 @@ TEST_F(DockerExecutor, AStopDuringPrepareLeavesNothing) {
 
 TEST_F(DockerExecutor, APreparedJobStartsAtOnce) {
   KeptNotices notices;
-  Kept sink;
+  KeptLog sink;
   const auto execution = executor().prepare(spec(), notices, {});
   std::this_thread::sleep_for(300ms);  // its shell is waiting by now
   const auto begin = Clock::now();
@@ -610,7 +610,7 @@ TEST_F(DockerExecutor, AnotherRunnerFindsTheJobAgain) {
       }
     const auto execution = executor().adopt(job, read_file(note), before.size());
     ASSERT_NE(nullptr, execution);
-    Kept sink;
+    KeptLog sink;
     KeptNotices notices;
     const JobResult result = execution->run(counting, sink, notices, {});
     EXPECT_EQ(Outcome::passed, result.outcome) << result.message;

@@ -63,7 +63,7 @@ class JobDirectoryTest : public testing::TestWithParam<std::string> {
   std::atomic<int> last_resorts_ = 0;
   std::stop_source stop_;
   Work work_;
-  Kept log_;
+  KeptLog log_;
 };
 
 TEST_P(JobDirectoryTest, RunsAndTellsTheCode) {
@@ -99,6 +99,35 @@ TEST_P(JobDirectoryTest, FileVariablesArePathsOfTheirValue) {
   EXPECT_NE(text.find("$ cat \"$KEY\"\nline '1'\nline $2\n<section_end after_script>"), std::string::npos) << text;
 }
 
+TEST_P(JobDirectoryTest, AFailedJobLingersWhereThatIsWanted) {
+  bootstrap_.reset();
+  bootstrap_ = std::make_unique<Bootstrap>(job_->path(), path_, true);
+  work_.after_script = {"echo after"};
+  const auto followed = run_script({"exit 3"});
+  EXPECT_EQ(followed.exit_code, 3);
+  EXPECT_EQ(followed.after_code, 0);
+  std::this_thread::sleep_for(500ms);
+  EXPECT_TRUE(job_->codes().ended);
+  EXPECT_FALSE(bootstrap_->dead());
+}
+
+TEST_P(JobDirectoryTest, APassedOrCancelledJobDoesNotLinger) {
+  bootstrap_.reset();
+  bootstrap_ = std::make_unique<Bootstrap>(job_->path(), path_, true);
+  const bool cancel = GetParam() != "bash";
+  std::jthread stopper;
+  if (cancel) {
+    stopper = std::jthread([this] {
+      log_.await("sleep 50");
+      stop_.request_stop();
+    });
+  }
+  run_script({cancel ? "sleep 50" : "true"});
+  const auto end = Clock::now() + 10s;
+  while (!bootstrap_->dead() && Clock::now() < end) std::this_thread::sleep_for(10ms);
+  EXPECT_TRUE(bootstrap_->dead());
+}
+
 TEST_P(JobDirectoryTest, AfterScriptSeesTheStatus) {
   work_.after_script = {"echo $CI_JOB_STATUS; pwd", "exit 3"};
   const auto followed = run_script({"cd /", "false"});
@@ -130,7 +159,7 @@ TEST_P(JobDirectoryTest, EveryByteCountResumes) {
   const auto whole = log_.bytes();
   ASSERT_GT(whole.size(), 100U);
   for (std::size_t from = 0; from <= whole.size(); ++from) {
-    Kept rest;
+    KeptLog rest;
     auto again = JobDirectory::open(directory_ / "job");
     ASSERT_TRUE(again);
     const auto followed = again->follow(work_, rest, hooks_, from, {});
@@ -147,7 +176,7 @@ TEST_P(JobDirectoryTest, ResumesWhileItRuns) {
   std::thread first([&] { run(); });
   ASSERT_TRUE(log_.await("\n1\n"));
   const auto kept = log_.bytes().size() - 1;
-  Kept rest;
+  KeptLog rest;
   auto again = JobDirectory::open(directory_ / "job");
   std::thread second([&] { again->follow(work_, rest, hooks_, kept, {}); });
   write_file(project_ / "next", "");

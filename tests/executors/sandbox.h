@@ -56,7 +56,7 @@ inline std::string read_file(const std::filesystem::path& path) {
   return text.str();
 }
 
-class Kept : public LogSink {
+class KeptLog : public LogSink {
  public:
   void write(std::string_view bytes) override {
     const std::lock_guard lock(mutex_);
@@ -145,11 +145,11 @@ inline std::filesystem::path path_with(const std::string& shell, const std::file
 // The container of a job: its bootstrap, under a PID 1 that reaps (as `docker --init` does).
 class Bootstrap {
  public:
-  Bootstrap(const std::filesystem::path& job, const std::filesystem::path& path) {
+  Bootstrap(const std::filesystem::path& job, const std::filesystem::path& path, bool linger = false) {
     // The outer shell is PID 1 of the namespace; the bootstrap its child, as below docker-init.
     const std::vector<std::string> words = in_own_process_namespace(
         {"/bin/dash", "-c", "PATH=$1 sh -c \"$2\" & while kill -0 $! 2>/dev/null; do wait $!; done", "init",
-         path.string(), bootstrap_script(job.string())});
+         path.string(), bootstrap_script(job.string(), linger)});
     std::vector<char*> arguments;
     for (const auto& word : words) arguments.push_back(const_cast<char*>(word.c_str()));
     arguments.push_back(nullptr);

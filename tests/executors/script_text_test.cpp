@@ -150,6 +150,26 @@ TEST_P(ScriptText, AfterScriptTakesItsStatusFromWhoRunsIt) {
   EXPECT_EQ(ran.output.find("\nnever"), std::string::npos);
 }
 
+TEST(ShellScriptText, HasTheVariablesAndStandsInTheProject) {
+  Work work;
+  work.environment = {{"GREETING", "it's"}, {"CI_JOB_STATUS", "running"}};
+  work.files = {{"PAPER", "written"}};
+  const std::string text = shell_script_text(work, "/builds/a b");
+  EXPECT_NE(text.find("export GREETING='it'\\''s'\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("export PAPER=\"${0%/*}/file.PAPER\"\n"), std::string::npos) << text;
+  EXPECT_NE(text.find("export CI_JOB_STATUS=failed\n"), std::string::npos) << text;
+  EXPECT_EQ(text.find("running"), std::string::npos) << text;
+  EXPECT_NE(text.find("\ncd '/builds/a b'\n"), std::string::npos) << text;
+  EXPECT_EQ(text.find("errexit"), std::string::npos) << text;
+}
+
+TEST(ShellWord, IsQuotedWhereItMustBe) {
+  EXPECT_EQ(shell_word("/a/b-c.d:1"), "/a/b-c.d:1");
+  EXPECT_EQ(shell_word("a b"), "'a b'");
+  EXPECT_EQ(shell_word("it's"), "'it'\\''s'");
+  EXPECT_EQ(shell_word(""), "''");
+}
+
 INSTANTIATE_TEST_SUITE_P(Shells, ScriptText, testing::Values("bash", "dash", "busybox"),
                          [](const auto& shell) { return shell.param; });
 

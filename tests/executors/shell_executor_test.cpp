@@ -69,7 +69,7 @@ class ShellExecutorTest : public testing::Test {
   std::unique_ptr<Executor> executor_ = make_shell_executor(settings());
   JobSpec spec_;
   Work work_;
-  Kept log_;
+  KeptLog log_;
   KeptNotices notices_;
   std::stop_source stop_;
 };

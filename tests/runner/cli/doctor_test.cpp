@@ -9,6 +9,8 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "runner/cli/load.h"
+#include "runner/run/kept.h"
 #include "runner/store/store.h"
 
 namespace runner {
@@ -104,6 +106,31 @@ TEST_F(DoctorTest, LeavesARunThatALivingProcessDrives) {
   store.create_run(run);
   for (const Check& found : examine(config_, true)) EXPECT_NE(found.name, "leftovers") << found.message;
   EXPECT_FALSE(store.run(1)->outcome.has_value());
+}
+
+TEST_F(DoctorTest, NamesWhatIsKeptAndRemovesItWhenToldTo) {
+  config_.executor.value = ExecutorKind::shell;
+  const auto run = directory_ / "runner.db.work/1";
+  {
+    const Store store(config_.database.value);
+    std::filesystem::create_directories(run / "j2-1");
+    remember_kept(run, {"unit", 2, 1, "r-12345678-1-2-1", "", {"sh /x/.job/shell", "", "", "", {}}});
+    remember_kept(run, {"lint", 1, 3, "r-12345678-1-1-3", "", {"sh /y/.job/shell", "", "", "", {}}});
+  }
+  const std::vector<KeptJob> kept = kept_jobs(run);
+  ASSERT_EQ(kept.size(), 2U);
+  EXPECT_EQ(kept[1].job, "lint");
+  EXPECT_EQ(kept[1].attempt, 3U);
+  const Check found = check("kept", true);
+  EXPECT_EQ(found.state, State::good);
+  EXPECT_EQ(found.message, "unit of run 1 (--keep): sh /x/.job/shell");
+  EXPECT_EQ(found.hint, "`runner doctor --remove 1` removes it");
+  EXPECT_TRUE(std::filesystem::exists(run / "j2-1")) << "--clean is not for it";
+  EXPECT_THROW(remove_kept(config_, {2}), UsageError);
+  const std::vector<Check> removed = remove_kept(config_, {1});
+  ASSERT_EQ(removed.size(), 1U);
+  EXPECT_EQ(removed[0].message, "removed what was kept of run 1: unit, lint");
+  EXPECT_FALSE(std::filesystem::exists(run));
 }
 
 TEST(Checks, AreShownWithAMarkAndWhatToDo) {

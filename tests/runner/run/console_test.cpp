@@ -450,6 +450,39 @@ TEST(PrettyConsole, DrawsAFooterAndTakesItAwayAgain) {
   EXPECT_EQ(text.find("to come", report), std::string::npos);
 }
 
+TEST(PausedConsole, SaysNothingUntilItIsResumed) {
+  for (const ConsoleKind kind : {ConsoleKind::plain, ConsoleKind::json}) {
+    int ends[2];
+    ASSERT_EQ(::pipe(ends), 0);
+    const auto read_some = [&] {
+      std::string text;
+      pollfd ready{ends[0], POLLIN, 0};
+      while (::poll(&ready, 1, 200) > 0) {
+        char buffer[4096];
+        const ssize_t n = ::read(ends[0], buffer, sizeof buffer);
+        if (n <= 0) break;
+        text.append(buffer, static_cast<std::size_t>(n));
+      }
+      return text;
+    };
+    ConsoleOptions options;
+    options.out = ends[1];
+    const auto console = make_console(kind, options);
+    console->on(run_of({"build"}));
+    console->on(JobStarted{{0, 1}, noon, ""});
+    console->log({0, 1}, "before\n", 0);
+    console->pause();
+    EXPECT_THAT(read_some(), HasSubstr("before"));
+    console->log({0, 1}, "meanwhile\n", 0);
+    console->on(ended(0, Outcome::failed, 1));
+    EXPECT_EQ(read_some(), "");
+    console->resume();
+    EXPECT_THAT(read_some(), testing::AllOf(HasSubstr("meanwhile"), HasSubstr("failed")));
+    console->pause();  // and it ends whoever has the terminal
+    ::close(ends[0]);
+  }
+}
+
 TEST(ChooseConsole, IsPrettyOnATerminalAndPlainElsewhere) {
   std::map<std::string, std::string> variables{{"TERM", "xterm"}};
   const auto environment = [&](const std::string& name) -> std::optional<std::string> {
