@@ -31,6 +31,14 @@ bool commands(Reader& reader, const Key& key, Yaml yaml, JobDraft& draft) {
   return read_commands(reader, key, yaml, draft.job->script.*Member);
 }
 
+// docs.gitlab.com/ci/yaml/#hooks; lib/gitlab/ci/config/entry/hooks.rb knows no others.
+constexpr Field<JobDraft> hook_fields[] = {
+    {"pre_get_sources_script", commands<&Script::pre_get_sources>, Shape{shapes::commands}}};
+
+bool read_hooks(Reader& reader, const Key& key, Yaml yaml, JobDraft& draft) {
+  return reader.fields(key, yaml, hook_fields, draft);
+}
+
 bool read_script(Reader& reader, const Key& key, Yaml yaml, JobDraft& draft) {
   if (!commands<&Script::main>(reader, key, yaml, draft)) {
     draft.spoilt = true;
@@ -231,7 +239,7 @@ constexpr JobKeyword job_table[] = {
     // GitLab's, not carried out yet.
     {{"run", nullptr, Support::refused, "use `script`"}},
     {{"inputs", nullptr, Support::refused, "use `variables`"}},
-    {{"hooks", nullptr, Support::left_out, "the sources are there before a job begins"}, in_default},
+    {{"hooks", read_hooks, Shape{[] { return mapping_shape(hook_fields); }}}, in_default},
     {{"id_tokens", nullptr, Support::left_out, no_server}, in_default},
     {{"identity", nullptr, Support::left_out, no_server}, in_default},
     {{"secrets", nullptr, Support::left_out, "give secrets with `--secret NAME`"}},
