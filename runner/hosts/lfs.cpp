@@ -63,7 +63,8 @@ std::optional<LfsPointer> Lfs::pointer(const std::string& path, const git_oid& b
   if (!attributes_) {
     return std::nullopt;
   }
-  git_attr_options options = GIT_ATTR_OPTIONS_INIT;
+  git_attr_options options{};  // its macro leaves fields out, which is a warning
+  options.version = GIT_ATTR_OPTIONS_VERSION;
   options.flags = GIT_ATTR_CHECK_INDEX_ONLY | GIT_ATTR_CHECK_NO_SYSTEM | GIT_ATTR_CHECK_INCLUDE_COMMIT;
   options.attr_commit_id = commit_;
   const char* filter = nullptr;

@@ -99,7 +99,7 @@ shallow: {variables: {GIT_DEPTH: 2}, script: [git rev-list --count HEAD, 'git lo
   const Result result = project.exec();
   EXPECT_EQ(result.code, 0) << result;
   EXPECT_EQ(result.printed("whole"), "4\n");
-  EXPECT_EQ(result.printed("shallow"), "2\n2\n3");
+  EXPECT_EQ(result.printed("shallow"), "2\n2\n3\n");
 }
 
 TEST(Sources, GitCheckoutFalseLeavesOnlyTheRepository) {
@@ -157,7 +157,7 @@ pointers: {variables: {GIT_LFS_SKIP_SMUDGE: 1}, script: head -n 1 big.bin}
   std::ofstream(object) << "x";
   const Result there = project.exec({"--ref", "HEAD"});
   EXPECT_EQ(there.code, 0) << there;
-  EXPECT_EQ(there.printed("files"), "x");
+  EXPECT_EQ(there.printed("files"), "x\n");
   EXPECT_EQ(there.printed("pointers"), "version https://git-lfs.github.com/spec/v1\n");
 }
 
@@ -297,7 +297,7 @@ TEST(RunnerVariables, TriggerPayloadIsAFile) {
   project.pipeline("a: {rules: [{if: $TRIGGER_PAYLOAD}], script: cat $TRIGGER_PAYLOAD}\nb: {script: echo}\n");
   const Result result = project.exec({"--event", "trigger", "--trigger-payload", "@payload.json"});
   EXPECT_EQ(result.code, 0) << result;
-  EXPECT_EQ(result.printed("a"), R"({"a": "$CI"})");
+  EXPECT_EQ(result.printed("a"), "{\"a\": \"$CI\"}\n");
   EXPECT_FALSE(project.exec().finished_at_all("a"));
   const Result usage = project.exec({"--trigger-payload", "x"});
   EXPECT_EQ(usage.code, 2);
