@@ -357,6 +357,7 @@ AttemptEnded JobThread::work(const std::stop_token& stop) {
   for (unsigned attempt = 2; ended.result.sandbox_gone && attempt <= made_.attempts.job_section; ++attempt) {
     notices.warning(fmt::format("{}; attempt {} of {}", ended.result.message, attempt, made_.attempts.job_section));
     execution.reset();
+    context_.executor.settle();  // the next one has the same names
     execution = prepare(notices, stop);
     ended.result = execution->run(made_.work, log, notices, stop);
   }
