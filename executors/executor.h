@@ -57,6 +57,7 @@ struct ServiceSpec {
   std::optional<std::vector<std::string>> entrypoint, command;
   Environment environment;
   std::vector<pipelines::PullPolicy> pull_policy;
+  std::string platform, user;  // expanded; empty: the engine's, the image's
 };
 
 enum class Network : std::uint8_t { bridge, none };
@@ -117,12 +118,20 @@ struct Work {
   std::vector<std::string> script;        // before_script and script, one shell
   std::vector<WorkStep> steps;            // or these, in order, until one fails
   std::vector<std::string> after_script;  // another shell
-  std::chrono::seconds timeout{3600};     // of the script; then job_execution_timeout
+  // hooks:pre_get_sources_script: a shell of its own before `script`, which does not run when this fails (nor does
+  // after_script). Tried so many times.
+  std::vector<std::string> pre_get_sources;
+  unsigned get_sources_attempts = 1;
+  std::chrono::seconds timeout{3600};  // of the script; then job_execution_timeout
   std::chrono::seconds after_timeout{300};
   std::chrono::seconds grace{10};  // between TERM and KILL when cancelled
   ArtifactsSpec artifacts;
   std::vector<CacheSpec> caches;
-  bool debug_trace = false;  // CI_DEBUG_TRACE
+  bool debug_trace = false;       // CI_DEBUG_TRACE
+  bool debug_services = false;    // CI_DEBUG_SERVICES: what services print goes into the log, each line with its name
+  bool script_sections = false;   // FF_SCRIPT_SECTIONS: an item of several lines is shown whole, in a section
+  bool check_exit_codes = false;  // FF_ENABLE_BASH_EXIT_CODE_CHECK: besides errexit
+  bool after_script_counts = false;  // its failure is the job's (AFTER_SCRIPT_IGNORE_ERRORS is false)
 };
 
 // What was taken: one directory tree on this host, owned by the runner, read-only by agreement, modes normalised.
@@ -148,11 +157,13 @@ struct JobResult {
   std::string message;  // one line for people: what happened and what to do
   std::vector<Collected> collected;
   std::vector<CollectedCache> caches;
+  bool sandbox_gone = false;  // it was removed from outside before anything of the job ran: another one would do
 };
 
 // The job's log: exact bytes, cut anywhere, in order; one thread per sink. The stream is
 //   section_start:T:step_script\r\e[0K  <the script's bytes>  section_end:T:step_script\r\e[0K
-// and the same with `after_script` where there is one. T is always ten digits, so a byte count names a place in it.
+// before it the same with `get_sources` where there is Work::pre_get_sources (alone when that fails), and behind it
+// with `after_script` where there is one. T is always ten digits, so a byte count names a place in it.
 class LogSink {
  public:
   virtual ~LogSink() = default;

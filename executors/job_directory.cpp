@@ -62,7 +62,7 @@ std::optional<int> read_code(int directory, const char* name) {
 
 struct JobDirectory::Impl {
   fs::path path;
-  UniqueFd directory, log, after_log;
+  UniqueFd directory, log, after_log, hook_log;
   // For follow(). Closed with the rest, behind the job's back: the kernel takes up to 30 ms for it.
   UniqueFd inotify{::inotify_init1(IN_CLOEXEC | IN_NONBLOCK)};
 
@@ -75,6 +75,13 @@ struct JobDirectory::Impl {
     // Our own reading end: the reader may leave at any moment, and that must not be a SIGPIPE.
     const UniqueFd in(::openat(directory.get(), name, O_RDONLY | flags));
     return in && write_all(out.get(), std::string(line) + "\n");
+  }
+
+  // A file that any user of a container may add to.
+  UniqueFd make_log(const char* name) const {
+    UniqueFd fd(::openat(directory.get(), name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666));
+    if (!fd || ::fchmod(fd.get(), 0666) != 0) fail("cannot make", path / name);
+    return fd;
   }
 
   void write_file(const char* name, std::string_view text) const {
@@ -105,9 +112,10 @@ JobDirectory JobDirectory::create(const fs::path& directory) {
       fail("cannot make", impl.path / name);
     }
   }
-  for (auto [name, fd] : {std::pair{"log", &impl.log}, std::pair{"after.log", &impl.after_log}}) {
-    *fd = UniqueFd(::openat(impl.directory.get(), name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666));
-    if (!*fd || ::fchmod(fd->get(), 0666) != 0) fail("cannot make", impl.path / name);
+  impl.log = impl.make_log("log");
+  impl.after_log = impl.make_log("after.log");
+  if (::mkdirat(impl.directory.get(), "tmp", 0777) != 0 || ::fchmodat(impl.directory.get(), "tmp", 0777, 0) != 0) {
+    fail("cannot make", impl.path / "tmp");
   }
   // Last: from now on the job's user may write here.
   if (::fchmod(impl.directory.get(), 0777) != 0) fail("cannot change the mode of", impl.path);
@@ -123,13 +131,18 @@ std::optional<JobDirectory> JobDirectory::open(const fs::path& directory) {
   impl.log = open_regular(impl.directory.get(), "log");
   impl.after_log = open_regular(impl.directory.get(), "after.log");
   if (!impl.log || !impl.after_log) return std::nullopt;
+  impl.hook_log = open_regular(impl.directory.get(), "hook.log");  // where there is one
   return found;
 }
 
 fs::path JobDirectory::path() const { return impl_->path; }
 
 void JobDirectory::write_script(const Work& work, std::string_view project_dir) {
-  // `after` first: `script` says that both are there (started()).
+  // `script` last: it says that all are there (started()).
+  if (!work.pre_get_sources.empty()) {
+    impl_->hook_log = impl_->make_log("hook.log");
+    impl_->write_file("hook", hook_script_text(work, project_dir));
+  }
   if (!work.after_script.empty()) impl_->write_file("after", after_script_text(work, project_dir));
   impl_->write_file("script", script_text(work, project_dir));
 }
@@ -176,15 +189,23 @@ JobDirectory::Codes JobDirectory::codes() const {
   Codes codes;
   struct stat info = {};
   codes.ended = ::fstatat(directory, "ended", &info, AT_SYMLINK_NOFOLLOW) == 0;
+  codes.hook = read_code(directory, "hook.exit");
   codes.script = read_code(directory, "exit");
   if (codes.script) codes.after = read_code(directory, "after.exit");
   return codes;
 }
 
+void JobDirectory::add_to_log(std::string_view lines) const {
+  // By the descriptor, whatever the name stands for by now.
+  const std::string log = "/proc/self/fd/" + std::to_string(impl_->log.get());
+  const UniqueFd fd(::open(log.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
+  if (fd) write_all(fd.get(), lines);
+}
+
 JobDirectory::Followed JobDirectory::follow(const Work& work, LogSink& sink, const Hooks& hooks, std::uint64_t from,
                                             std::stop_token stop) {
   const JobFollower::Files files = {impl_->directory.get(), impl_->log.get(), impl_->after_log.get(),
-                                    impl_->inotify.get()};
+                                    impl_->hook_log ? impl_->hook_log.get() : -1, impl_->inotify.get()};
   return JobFollower(*this, files, work, sink, hooks, from, std::move(stop)).run();
 }
 
@@ -208,8 +229,17 @@ JobResult result_of(const JobDirectory::Followed& followed, const Work& work) {
   } else if (!followed.exit_code) {
     result.reason = "lost";
     result.message = "ended without an exit code: it was killed from outside, or its machine went down";
+  } else if (*followed.exit_code == 0 && work.after_script_counts && followed.after_code.value_or(0) != 0) {
+    result.exit_code = *followed.after_code;
+    result.outcome = Outcome::failed;
+    result.reason = "script_failure";
+    result.message = "after_script: exit code " + std::to_string(result.exit_code);
   } else if (*followed.exit_code == 0) {
     result.outcome = Outcome::passed;
+  } else if (followed.hook_failed) {
+    result.outcome = Outcome::failed;
+    result.reason = "script_failure";
+    result.message = "hooks:pre_get_sources_script: exit code " + std::to_string(*followed.exit_code);
   } else {
     result.outcome = Outcome::failed;
     result.reason = "script_failure";

@@ -3,10 +3,13 @@
 //
 //   go        FIFO: the line `go` starts the job         script, after   what to run (made at go)
 //   sig       FIFO: signal names, one a line             log, after.log  their output, opened for append
+//   hook, hook.log, hook.exit   the same of hooks:pre_get_sources_script, which `script` runs first
 //   exit, after.exit   the code, written last; it counts only with its newline
 //   ended     made when nothing of the job follows       shell       for people, see shell_script_text
 //   status    written by the runner before it signals: `canceled` (CI_JOB_STATUS says so in after_script), or
-//             `timedout` or `killed` (then after_script does not run)
+//             `timedout` or `killed` (then after_script does not run); by the job when its hook failed: `nosources`
+//             (nor does it then)
+//   tmp       for the job: RUNNER_TEMP_PROJECT_DIR
 //
 // Jenkins' durable-task plugin is the model. Everything in it may be spoilt by the job: files are opened by
 // directory descriptor with O_NOFOLLOW, and sizes and types are checked.
@@ -38,8 +41,10 @@ std::string attached_script(std::string_view job_directory, std::string_view mar
 inline constexpr int lingers_code = 999;
 
 // The texts of `script` and `after`: exports, working directory, errexit and pipefail, then each item preceded by its
-// `$ command` line. CI_JOB_STATUS of `after` comes from who runs it.
-std::string script_text(const Work&, std::string_view project_dir);
+// `$ command` line. CI_JOB_STATUS of `after` comes from who runs it. A `script` with a hook runs that first; with a
+// `mark` as for attached_script().
+std::string script_text(const Work&, std::string_view project_dir, std::string_view mark = {});
+std::string hook_script_text(const Work&, std::string_view project_dir);
 std::string after_script_text(const Work&, std::string_view project_dir);
 // The text of `shell`, which a person runs where the job was: the same variables and directory, then a shell.
 std::string shell_script_text(const Work&, std::string_view project_dir);
@@ -71,10 +76,12 @@ class JobDirectory {
   void set_status(std::string_view status);
 
   struct Codes {
-    std::optional<int> script, after;
+    std::optional<int> hook, script, after;
     bool ended = false;
   };
   Codes codes() const;
+  // Adds to the job's log from outside: whole lines, while the script runs.
+  void add_to_log(std::string_view lines) const;
 
   // Follows the job: writes the stream described at LogSink into `sink` from byte `from` on, as it grows (inotify, with
   // a safety poll), until the job has ended, `dead()` says the sandbox is gone, or a deadline/stop calls for action.
@@ -85,7 +92,8 @@ class JobDirectory {
     std::optional<int> exit_code;  // absent: the sandbox died without saying
     std::optional<int> after_code;
     bool timed_out = false, cancelled = false, dead = false;
-    bool disk_full = false;  // when dead: there was no room to say how it ended
+    bool hook_failed = false;  // the script did not run; exit_code is the hook's
+    bool disk_full = false;    // when dead: there was no room to say how it ended
   };
   struct Hooks {
     std::function<bool()> dead;   // cheap; asked four times a second: the sandbox is no longer there

@@ -37,6 +37,14 @@ std::string marker(std::string_view edge, std::int64_t time, std::string_view na
   return "section_" + std::string(edge) + ":" + std::to_string(time) + ":" + std::string(name) + "\r\x1b[0K";
 }
 
+// The section's name in the log, and the file that is written when it is over.
+struct SectionNames {
+  std::string_view name;
+  const char* ends_with;
+};
+constexpr std::array<SectionNames, 3> kSections = {
+    {{"get_sources", "hook.exit"}, {"step_script", "exit"}, {"after_script", "after.exit"}}};
+
 std::string watchable(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
 
 std::int64_t now_seconds() {
@@ -83,9 +91,9 @@ JobDirectory::Followed JobFollower::run() {
     return Clock::now() + std::max<Clock::duration>(0s, std::min<std::chrono::seconds>(limit, 100'000h) - spent);
   };
   deadline_ = remaining(work_.timeout, file_time("script"));
-  open_section(Section::script);
+  if (follow_hook()) open_section(Section::script);
   follow(Section::script);
-  close_section(Section::script);
+  if (open_) close_section(Section::script);
 
   if (!result_.dead && !work_.after_script.empty()) {
     pushed_ = Push::none;
@@ -96,8 +104,27 @@ JobDirectory::Followed JobFollower::run() {
   return result_;
 }
 
+// False when there is one and it did not succeed: then nothing of the script is to be seen.
+bool JobFollower::follow_hook() {
+  if (files_.hook_log < 0) return true;
+  open_section(Section::hook);
+  follow(Section::hook);
+  close_section(Section::hook);
+  const std::optional<int> code = directory_.codes().hook;
+  result_.hook_failed = code.value_or(-1) != 0;
+  return !result_.hook_failed;
+}
+
 bool JobFollower::over(Section section, const JobDirectory::Codes& codes) const {
-  return section == Section::script ? codes.script.has_value() : codes.after.has_value() || codes.ended;
+  switch (section) {
+    case Section::hook:
+      return codes.hook.has_value() || codes.script.has_value();
+    case Section::script:
+      return codes.script.has_value();
+    case Section::after:
+      break;
+  }
+  return codes.after.has_value() || codes.ended;
 }
 
 void JobFollower::follow(Section section) {
@@ -140,12 +167,16 @@ void JobFollower::follow(Section section) {
 
 // ---- the log
 
+const char* JobFollower::begins_with(Section section) const {
+  if (section == Section::after) return "exit";
+  return section == Section::script && files_.hook_log >= 0 ? "hook.exit" : "script";
+}
+
 void JobFollower::open_section(Section section) {
-  const bool script = section == Section::script;
   open_ = true;
-  log_ = script ? files_.log : files_.after_log;
+  log_ = section == Section::hook ? files_.hook_log : section == Section::script ? files_.log : files_.after_log;
   log_watch_ = -1;
-  emit(marker("start", file_time(script ? "script" : "exit"), script ? "step_script" : "after_script"));
+  emit(marker("start", file_time(begins_with(section)), kSections[static_cast<std::size_t>(section)].name));
   offset_ = std::min(skip_, log_size());
   skip_ -= offset_;
   // More was kept than there is: kept end markers, or else the job has cut its log.
@@ -153,8 +184,8 @@ void JobFollower::open_section(Section section) {
 }
 
 void JobFollower::close_section(Section section) {
-  const bool script = section == Section::script;
-  emit(marker("end", file_time(script ? "exit" : "after.exit"), script ? "step_script" : "after_script"));
+  const SectionNames& names = kSections[static_cast<std::size_t>(section)];
+  emit(marker("end", file_time(names.ends_with), names.name));
   open_ = false;
 }
 
@@ -238,7 +269,7 @@ void JobFollower::keep_time(Section section) {
     }
   }
   if (now >= deadline_ && pushed_ == Push::none) {
-    if (section == Section::script) {
+    if (section != Section::after) {
       result_.timed_out = !result_.cancelled;
       directory_.set_status(result_.timed_out ? "timedout" : "canceled");
     }

@@ -18,8 +18,10 @@ namespace executors {
 class JobFollower {
  public:
   struct Files {
-    int directory, log, after_log;  // descriptors opened before the job started, so a replaced name does not matter
-    int inotify;                    // or -1
+    // hook_log: -1: there is no hook
+    int directory, log, after_log,
+        hook_log;  // descriptors opened before the job started, so a replaced name does not matter
+    int inotify;   // or -1
   };
   JobFollower(JobDirectory&, Files, const Work&, LogSink&, const JobDirectory::Hooks&, std::uint64_t from,
               std::stop_token);
@@ -27,10 +29,11 @@ class JobFollower {
 
  private:
   using Clock = std::chrono::steady_clock;
-  enum class Section { script, after };
+  enum class Section { hook, script, after };
   // How far a job that must end has been pushed.
   enum class Push { none, term, kill, last_resort };
 
+  bool follow_hook();
   void follow(Section);
   bool over(Section, const JobDirectory::Codes&) const;
   void open_section(Section);
@@ -39,6 +42,7 @@ class JobFollower {
   std::uint64_t read_log(std::uint64_t limit);
   std::uint64_t log_size() const;
   void emit(std::string_view marker);
+  const char* begins_with(Section) const;
 
   void keep_time(Section);
   void push(Push);

@@ -65,6 +65,15 @@ bool is_closed(std::string_view item) {
   return quote == 0;
 }
 
+// gitlab-runner's FF_SCRIPT_SECTIONS: the whole item as the header of a collapsed section.
+std::string section_text(std::string_view item, std::size_t number) {
+  const std::string name = "section_script_step_" + std::to_string(number);
+  const std::string clock = "\"$(date +%s 2>/dev/null || echo 0)\"";
+  return "printf 'section_start:%s:" + name + "[hide_duration=true,collapsed=true]\\r\\033[0K%s\\n' " + clock + " " +
+         single_quoted("$ " + std::string(item)) + "\nprintf 'section_end:%s:" + name + "\\r\\033[0K\\n' " + clock +
+         "\n";
+}
+
 // What the job's shells have in common. `status`: CI_JOB_STATUS comes from elsewhere.
 std::string exports(const Work& work, bool status) {
   std::string out;
@@ -85,7 +94,8 @@ std::string exports(const Work& work, bool status) {
 // One shell for all items, as in GitLab: an `if` may begin in one item and end in another. An item that would swallow
 // the next one's echo line goes through eval, so that its syntax error is its own.
 std::string text(const Work& work, const std::vector<std::string>& items, std::string_view project_dir, bool after) {
-  std::string out = exports(work, after);       // of after_script the bootstrap knows
+  std::string out = exports(work, after);  // of after_script the bootstrap knows
+  std::size_t number = 0;
   out += "set -o errexit\nset +o noclobber\n";  // and pipefail, which the bootstrap sees to
   if (!project_dir.empty()) out += "cd " + single_quoted(project_dir) + "\n";
   if (work.debug_trace) out += "set -o xtrace\n";
@@ -95,9 +105,15 @@ std::string text(const Work& work, const std::vector<std::string>& items, std::s
     const auto line_end = item.find('\n');
     std::string echo = "$ " + std::string(item.substr(0, line_end));
     if (line_end != std::string_view::npos) echo += " # collapsed multi-line command";
-    out += "printf '%s\\n' " + single_quoted(echo) + "\n";
+    const bool section = work.script_sections && line_end != std::string_view::npos;
+    out += section ? section_text(item, number) : "printf '%s\\n' " + single_quoted(echo) + "\n";
     out += is_closed(item) ? std::string(item) : "eval " + single_quoted(std::string(item) + "\n");
     out += '\n';
+    // Where the item turned errexit off, or is a list whose failure errexit overlooks.
+    if (work.check_exit_codes) {
+      out += "_runner_exit_code=$?; if [ $_runner_exit_code -ne 0 ]; then exit $_runner_exit_code; fi\n";
+    }
+    ++number;
   }
   return out;
 }
@@ -129,6 +145,30 @@ esac
 )sh";
 }
 
+// The hook as its own shell. Its output goes to its own log, or where the output of the job's container is all there
+// is, ahead of the mark. After its last failure the script's shell ends with its code.
+std::string hook_call(const Work& work, std::string_view mark) {
+  if (work.pre_get_sources.empty()) return {};
+  const std::string most = std::to_string(work.get_sources_attempts);
+  const bool attached = !mark.empty();
+  return "(\nn=1\nwhile :; do\n"
+         "  \"${BASH:-sh}\" \"${0%/*}/hook\"; c=$?\n"
+         "  [ \"$c\" = 0 ] && break\n"
+         "  [ \"$n\" = " +
+         most +
+         " ] && break\n"
+         "  n=$((n + 1))\n"
+         "  echo \"hooks:pre_get_sources_script failed with exit code $c; attempt $n of " +
+         most +
+         "\"\n"
+         "done" +
+         (attached ? std::string() : " >>\"${0%/*}/hook.log\" 2>&1") +
+         "\n"
+         "[ \"$c\" = 0 ] || [ -f \"${0%/*}/status\" ] || echo nosources >\"${0%/*}/status\"\n" +
+         (attached ? "echo " + single_quoted(mark) + "\"$c\"\n" : "echo \"$c\" >\"${0%/*}/hook.exit\"\n") +
+         "exit \"$c\"\n) || exit $?\n";
+}
+
 // Finds the shell and whether it has pipefail, and carries out the signals that come through `sig`.
 std::string listener(std::string_view job_directory) {
   return "j=" + single_quoted(job_directory) + R"sh(
@@ -156,10 +196,16 @@ l=$!
 
 }  // namespace
 
-std::string script_text(const Work& work, std::string_view project_dir) {
-  std::string out = text(work, work.script, project_dir, false);
+std::string script_text(const Work& work, std::string_view project_dir, std::string_view mark) {
+  std::string out = hook_call(work, mark) + text(work, work.script, project_dir, false);
   for (const WorkStep& step : work.steps) out += step_text(step);
   return out;
+}
+
+std::string hook_script_text(const Work& work, std::string_view project_dir) {
+  // Whoever runs it does not know whether the shell has pipefail.
+  return "if (set -o pipefail) 2>/dev/null; then set -o pipefail; fi\n" +
+         text(work, work.pre_get_sources, project_dir, false);
 }
 
 std::string after_script_text(const Work& work, std::string_view project_dir) {
@@ -204,7 +250,7 @@ if [ -f "$j/after" ]; then
   t=failed; [ "$c" = 0 ] && t=success
   [ -f "$j/status" ] && read -r t <"$j/status"
   case $t in
-    timedout | killed) ;;
+    timedout | killed | nosources) ;;
     *)
       CI_JOB_STATUS=$t "$s" $o "$j/after" </dev/null >>"$j/after.log" 2>&1
       echo "$?" >"$j/after.exit" ;;
@@ -225,7 +271,7 @@ if [ -f "$j/after" ]; then
   t=failed; [ "$c" = 0 ] && t=success
   [ -f "$j/status" ] && read -r t <"$j/status"
   case $t in
-    timedout | killed) ;;
+    timedout | killed | nosources) ;;
     *)
       CI_JOB_STATUS=$t "$s" $o "$j/after" </dev/null 2>&1
       echo "$m$?" ;;

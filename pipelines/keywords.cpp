@@ -41,6 +41,14 @@ bool read_variables(Reader& reader, const Key& key, Yaml yaml, JobDraft& draft) 
   return read(reader, key, yaml, draft.job->variables);
 }
 
+// docs.gitlab.com/ci/yaml/#hooks; lib/gitlab/ci/config/entry/hooks.rb knows no others.
+constexpr Field<JobDraft> hook_fields[] = {
+    {"pre_get_sources_script", commands<&Script::pre_get_sources>, Shape{shapes::commands}}};
+
+bool read_hooks(Reader& reader, const Key& key, Yaml yaml, JobDraft& draft) {
+  return reader.fields(key, yaml, hook_fields, draft);
+}
+
 bool read_script(Reader& reader, const Key& key, Yaml yaml, JobDraft& draft) {
   if (!commands<&Script::main>(reader, key, yaml, draft)) {
     draft.spoilt = true;
@@ -250,8 +258,8 @@ constexpr JobKeyword job_table[] = {
     {{"manual_confirmation", of_job<&Job::manual_confirmation>}},
     {{"run", read_run, shape_for<std::vector<RunStep>>}},
     {{"inputs", already_done, inputs_shape}},
+    {{"hooks", read_hooks, Shape{[] { return mapping_shape(hook_fields); }}}, in_default},
     // GitLab's, not carried out yet.
-    {{"hooks", nullptr, Support::left_out, "the sources are there before a job begins"}, in_default},
     {{"id_tokens", nullptr, Support::left_out, no_server}, in_default},
     {{"identity", nullptr, Support::left_out, no_server}, in_default},
     {{"secrets", nullptr, Support::left_out, "give secrets with `--secret NAME`"}},

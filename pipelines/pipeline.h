@@ -179,7 +179,8 @@ struct Policy {
 struct Script {
   std::vector<std::string> before;  // same shell as `main`
   std::vector<std::string> main;
-  std::vector<std::string> after;  // a shell of its own, also after a failure
+  std::vector<std::string> after;            // a shell of its own, also after a failure
+  std::vector<std::string> pre_get_sources;  // hooks:pre_get_sources_script; a shell of its own, before all others
 };
 
 // One step of `run` (docs.gitlab.com/ci/steps): a shell of its own. `${{ … }}` stands in `script` and in the values.

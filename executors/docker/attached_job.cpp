@@ -104,20 +104,30 @@ JobDirectory::Followed AttachedJob::run(const std::string& container, const Work
                                         const JobDirectory::Hooks& hooks, std::stop_token stop) {
   TarStream tar;
   tar.add_directory(".job");
+  tar.add_directory(".job/tmp");
   tar.add_fifo(".job/sig");
+  const bool hook = !work.pre_get_sources.empty();
+  if (hook) tar.add_file(".job/hook", hook_script_text(work, spec_.project_dir));
   if (!work.after_script.empty()) tar.add_file(".job/after", after_script_text(work, spec_.project_dir));
-  tar.add_file(".job/script", script_text(work, spec_.project_dir));
+  tar.add_file(".job/script", script_text(work, spec_.project_dir, mark_));
   engine_.put_archive(container, "/", [&tar] { return tar.next(); });
 
   Progress progress;
-  bool in_script = true, in_after = false, lingers = false;
+  bool in_hook = hook, in_script = true, in_after = false, lingers = false;
   const auto open_after = [&] {
     if (!in_after) sink.write(marker("start", "after_script"));
     in_after = true;
   };
   const auto close_script = [&] {
-    if (in_script) sink.write(marker("end", "step_script"));
+    if (in_script && in_hook) sink.write(marker("end", "get_sources"));
+    if (in_script && !in_hook && !progress.followed.hook_failed) sink.write(marker("end", "step_script"));
     in_script = false;
+  };
+  const auto close_hook = [&](int code) {
+    in_hook = false;
+    progress.followed.hook_failed = code != 0;
+    sink.write(marker("end", "get_sources"));
+    if (code == 0) sink.write(marker("start", "step_script"));
   };
   MarkScanner scanner(
       mark_,
@@ -129,7 +139,9 @@ JobDirectory::Followed AttachedJob::run(const std::string& container, const Work
         lingers = code == lingers_code;
         if (lingers) return;
         const std::scoped_lock lock(progress.mutex);
-        if (in_script) {
+        if (in_hook) {
+          close_hook(code);
+        } else if (in_script) {
           progress.followed.exit_code = code;
           progress.after = true;
           close_script();
@@ -140,7 +152,7 @@ JobDirectory::Followed AttachedJob::run(const std::string& container, const Work
         progress.changed.notify_all();
       });
 
-  sink.write(marker("start", "step_script"));
+  sink.write(marker("start", hook ? "get_sources" : "step_script"));
   std::jthread warden([&] { keep_time(container, work, hooks, progress, stop); });
   const auto end = [&] {
     const std::scoped_lock lock(progress.mutex);

@@ -154,6 +154,7 @@ std::string service_container(const JobSpec& spec, const ServiceSpec& service, c
   Json body = base(spec.id, Kind::service, service.image);
   if (service.entrypoint) body["Entrypoint"] = entrypoint_json(*service.entrypoint);
   if (service.command) body["Cmd"] = *service.command;
+  if (!service.user.empty()) body["User"] = service.user;
   body["Env"] = environment(settings.environment, service.environment);
   Json& host = body["HostConfig"];
   limit(host, settings);

@@ -244,8 +244,11 @@ JobResult DockerExecution::never_began(Notices& notices) {
       throw WorldError("runner_system_failure", "the container did not start: " + state->error);
     code = state->exit_code;
   } else {
-    throw WorldError("runner_system_failure", "the container was removed from outside before the job began",
-                     "run it again");
+    JobResult gone;
+    gone.reason = "runner_system_failure";
+    gone.message = "the container was removed from outside before the job began (run it again)";
+    gone.sandbox_gone = true;
+    return gone;
   }
   const std::string log = shared.engine.logs(id, told_lines);
   if (code == killed_code && log.empty())
@@ -282,6 +285,8 @@ JobResult DockerExecution::run(const Work& work, LogSink& sink, Notices& notices
       followed.cancelled = true;
       return result_of(followed, work);
     }
+    if (work.debug_services && box_->services.any())
+      notices.warning("CI_DEBUG_SERVICES: services' output is shown only where the engine is on this machine");
     try {
       followed = box_->attached->run(box_->container.id(), work, sink, hooks, stop);
     } catch (const EngineError& error) {
@@ -293,6 +298,10 @@ JobResult DockerExecution::run(const Work& work, LogSink& sink, Notices& notices
       if (!stop.stop_requested()) return never_began(notices);
       followed.cancelled = true;
       return result_of(followed, work);
+    }
+    std::optional<Services::Watch> watch;
+    if (work.debug_services && box_->services.any()) {
+      watch.emplace(box_->services, !box_->adopted, [this](std::string_view line) { box_->job->add_to_log(line); });
     }
     followed = box_->job->follow(work, sink, hooks, box_->log_bytes_kept, stop);
   }

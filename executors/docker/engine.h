@@ -128,6 +128,8 @@ class Engine {
   std::optional<ContainerState> inspect_container(const std::string& id);
   int wait(const std::string& id, std::stop_token);   // exit code; -1 when told to stop
   std::string logs(const std::string& id, int tail);  // stdout and stderr, unframed, at most 64 KiB
+  // The same as it comes, from the beginning or from now on, until the container ends or the token says so.
+  void follow_logs(const std::string& id, bool from_the_beginning, const Bytes&, std::stop_token);
   // Attaches to the output and calls `started` once the engine has answered (start the container there); returns when
   // the stream ends. Frames are unpacked. To cancel, kill the container; the token only gives the stream up, for when
   // the engine does not react any more.

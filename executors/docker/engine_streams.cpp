@@ -38,6 +38,16 @@ std::string Engine::logs(const std::string& id, int tail) {
   return text;
 }
 
+void Engine::follow_logs(const std::string& id, bool from_the_beginning, const Bytes& bytes, std::stop_token stop) {
+  Frames frames([&](Frames::Stream, std::string_view piece) { return bytes(piece); });
+  impl_->must({.what = "follow the log of the container " + short_id(id),
+               .target = fmt::format("/containers/{}/logs?stdout=1&stderr=1&follow=1&tail={}", url_encode(id),
+                                     from_the_beginning ? "all" : "0"),
+               .silence = no_limit,
+               .stop = std::move(stop),
+               .receive = [&](std::string_view piece) { return frames.feed(piece); }});
+}
+
 void Engine::attach(const std::string& id, const std::function<void()>& started, const Bytes& bytes,
                     std::stop_token stop) {
   Frames frames([&](Frames::Stream, std::string_view piece) { return bytes(piece); });

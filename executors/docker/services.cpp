@@ -1,6 +1,7 @@
 #include "executors/docker/services.h"
 
 #include <arpa/inet.h>
+#include <fmt/ranges.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -114,7 +115,7 @@ Services Services::start(Engine& engine, Deaths& deaths, Images& images, const D
   infos.reserve(wanted.size());
   for (const ServiceSpec& service : wanted)
     infos.push_back(
-        images.get(service.image, spec.platform, service.pull_policy, "service " + service.image, notices, stop));
+        images.get(service.image, service.platform, service.pull_policy, "service " + service.image, notices, stop));
   services.network_ =
       ScopedNetwork(engine, engine.create_network(spec.id.resource_name(), labels(spec.id, Kind::service)));
   for (std::size_t i = 0; i < wanted.size(); ++i) {
@@ -122,13 +123,15 @@ Services Services::start(Engine& engine, Deaths& deaths, Images& images, const D
     const std::string name = spec.id.resource_name() + "-s" + std::to_string(i + 1);
     const Attachment attachment{Attachment::Kind::network, services.network_.id(), service.aliases};
     Running running;
+    running.names = fmt::format("{}", fmt::join(service.aliases, "-"));
     running.name = service.aliases.empty() || service.aliases.front() == service.image
                        ? service.image
                        : service.aliases.front() + " (" + service.image + ")";
     running.image = std::move(infos[i]);
     try {
       running.container = ScopedContainer(
-          engine, engine.create_container(name, service_container(spec, service, settings, attachment), spec.platform));
+          engine,
+          engine.create_container(name, service_container(spec, service, settings, attachment), service.platform));
       deaths.watch(running.container.id());
       engine.start(running.container.id());
       running.started = Clock::now();
@@ -216,6 +219,34 @@ void Services::warn(const Running& running, const std::string& what, Notices& no
   notices.warning("service " + running.name + " " + what + (log.empty() ? " and wrote nothing" : "; its last lines:"));
   std::istringstream lines(log);
   for (std::string line; std::getline(lines, line);) notices.warning("  " + line);
+}
+
+Services::Watch::Watch(const Services& services, bool from_the_beginning, const Lines& lines) {
+  for (const Running& running : services.running_) {
+    if (running.failed) continue;
+    const std::string id = running.container.id();
+    const std::string prefix = "[service:" + (running.names.empty() ? id.substr(0, 12) : running.names) + "] ";
+    threads_.emplace_back([engine = services.engine_, id, prefix, from_the_beginning, lines](std::stop_token stop) {
+      std::string held;  // a line without its end
+      const auto pass = [&](std::string_view bytes) {
+        held += bytes;
+        for (std::size_t end = held.find('\n'); end != std::string::npos; end = held.find('\n')) {
+          lines(prefix + held.substr(0, end + 1));
+          held.erase(0, end + 1);
+        }
+        return true;
+      };
+      try {
+        engine->follow_logs(id, from_the_beginning, pass, std::move(stop));
+      } catch (const WorldError&) {  // it is gone, or the engine is: there is nothing more to show
+      }
+      if (!held.empty()) lines(prefix + held + "\n");
+    });
+  }
+}
+
+Services::Watch::~Watch() {
+  for (std::jthread& thread : threads_) thread.request_stop();  // all at once, before one is waited for
 }
 
 std::vector<std::string> Services::containers() const {

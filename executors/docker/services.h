@@ -4,8 +4,11 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <stop_token>
 #include <string>
+#include <string_view>
+#include <thread>
 #include <vector>
 
 #include "executors/docker/engine.h"
@@ -38,10 +41,25 @@ class Services {
   const std::string& network() const { return network_.id(); }
   std::vector<std::string> containers() const;
 
+  // CI_DEBUG_SERVICES: what they print, line by line, each behind the service's names as gitlab-runner has it
+  // (docs.gitlab.com/ci/services, "Capturing service container logs"). One thread for each service; they end with this.
+  class Watch {
+   public:
+    using Lines = std::function<void(std::string_view)>;  // whole lines; from any of the threads
+    Watch(const Services&, bool from_the_beginning, const Lines&);
+    ~Watch();
+    Watch(const Watch&) = delete;
+    Watch& operator=(const Watch&) = delete;
+
+   private:
+    std::vector<std::jthread> threads_;
+  };
+
  private:
   struct Running {
     ScopedContainer container;
-    std::string name;  // its first alias and its image, for messages
+    std::string names;  // all its aliases, for its log; may be empty
+    std::string name;   // its first alias and its image, for messages
     ImageInfo image;
     bool failed = false;  // did not start, and that was told
     std::chrono::steady_clock::time_point started;

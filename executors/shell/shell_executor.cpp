@@ -96,6 +96,7 @@ class ShellExecution : public Execution {
   ~ShellExecution() override;
 
   void prepare(const std::stop_token&);
+  void clear_predecessor() const;
   // False when nothing is left of it.
   bool adopt(std::string_view handle, std::uint64_t log_bytes_kept);
 
@@ -133,9 +134,10 @@ void ShellExecution::prepare(const std::stop_token& stop) {
                          ", which the shell executor cannot start",
                      "run it with --executor docker");
   }
+  std::error_code error;
+  if (fs::exists(spec_.directory, error)) clear_predecessor();
   directory_.emplace(JobDirectory::create(spec_.directory));
   const fs::path project = spec_.project_dir;
-  std::error_code error;
   fs::create_directories(project.parent_path(), error);
   if (!spec_.sources.snapshot.empty()) {
     copy_tree(spec_.sources.snapshot, project);
@@ -150,6 +152,17 @@ void ShellExecution::prepare(const std::stop_token& stop) {
   } catch (const std::system_error& failure) {
     throw WorldError("runner_system_failure", std::string("cannot start the job's supervisor: ") + failure.what());
   }
+}
+
+// What a runner that died had made ready of this very attempt. It never began: one that did is adopted, not prepared.
+// Its supervisor goes by itself.
+void ShellExecution::clear_predecessor() const {
+  if (const auto before = JobDirectory::open(spec_.directory); before && before->started()) {
+    throw WorldError("runner_system_failure", "another runner runs the job in " + spec_.directory.string() + " already",
+                     "wait for it or stop it");
+  }
+  shared_->removals.settle();  // or it is our own, of an attempt to make it ready
+  remove_tree(spec_.directory);
 }
 
 bool ShellExecution::adopt(std::string_view handle, std::uint64_t log_bytes_kept) {

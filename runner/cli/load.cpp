@@ -131,6 +131,9 @@ std::string value_of(const std::vector<NamedValue>& values, std::string_view nam
   return found == values.end() ? std::string() : found->value;
 }
 
+// docs.gitlab.com/ci/triggers, "Access webhook payload".
+constexpr std::string_view payload_name = "TRIGGER_PAYLOAD";
+
 void refuse_unknown_event(const std::string& event) {
   if (!pipeline_source(event).empty()) return;
   constexpr std::string_view known[] = {"push", "merge_request", "tag",      "schedule",        "web",
@@ -178,7 +181,10 @@ std::optional<std::string> own_base(const GitFacts& git, const RunFacts& facts, 
 pipelines::Trigger trigger_of(const PlanInputs& inputs, const std::vector<NamedValue>& masked) {
   pipelines::Trigger trigger;
   for (const auto& [name, value] : inputs.predefined) {
-    trigger.variables.set(name, value, Precedence::predefined, /*expand=*/false);
+    // GitLab's: a file, and as strong as what the trigger itself says.
+    const bool file = name == payload_name;
+    trigger.variables.set(name, value, file ? Precedence::pipeline : Precedence::predefined, /*expand=*/false,
+                          /*masked=*/false, file);
   }
   add_project_variables(trigger, inputs.project, /*ref_is_protected=*/true);  // the others were left out
   for (const auto& [name, value] : inputs.variables) trigger.variables.set(name, value, Precedence::pipeline);
@@ -225,7 +231,7 @@ class Loading {
     child_ = true;
     loaded_->git = parent.git;
     for (const auto& [name, value] : parent.inputs.predefined) {
-      if (name == "CI_PIPELINE_NAME") continue;
+      if (name == "CI_PIPELINE_NAME" || name == payload_name) continue;
       loaded_->inputs.predefined.push_back({name, name == "CI_PIPELINE_SOURCE" ? "parent_pipeline" : value});
     }
   }
@@ -288,6 +294,9 @@ class Loading {
     PlanInputs& inputs = loaded_->inputs;
     for (auto& [name, value] : predefined_variables(loaded_->git, run_facts_)) {
       inputs.predefined.push_back({std::move(name), std::move(value)});
+    }
+    if (!options_.trigger_payload.empty()) {
+      inputs.predefined.push_back({std::string(payload_name), options_.trigger_payload});
     }
     const std::string protected_ref = value_of(inputs.predefined, "CI_COMMIT_REF_PROTECTED");
     inputs.project = project_variables(loaded_->git.server_url, loaded_->git.project_path);

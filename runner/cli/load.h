@@ -56,6 +56,7 @@ struct PlanOptions {
   std::string branch, tag, target_branch, since, revision;  // revision: --ref
   MergeRequest merge_request;                               // --mr-…
   std::string schedule;                                     // the description of what --event schedule is
+  std::string trigger_payload;                              // what the webhook of --event trigger brought
   bool protected_ref = false;
   std::vector<NamedValue> variables;  // --variable
   std::vector<NamedValue> masked;     // --secret and --env-file

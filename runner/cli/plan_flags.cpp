@@ -1,6 +1,12 @@
 #include "runner/cli/plan_flags.h"
 
+#include <fmt/core.h>
+
 #include <CLI/CLI.hpp>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <iterator>
 #include <utility>
 
 namespace runner {
@@ -12,6 +18,8 @@ void add_event_flags(CLI::App& command, PlanFlags& flags) {
                      "push, merge_request, tag, schedule, web, api, trigger, pipeline, parent_pipeline or pre_push");
   command.add_flag("--protected", flags.is_protected, "the branch or tag is protected (the default branch always is)");
   command.add_option("--schedule", flags.schedule, "the description of a schedule")->type_name("TEXT");
+  command.add_option("--trigger-payload", flags.trigger_payload, "what the webhook of a trigger sent")
+      ->type_name("TEXT|@FILE");
   command.add_option("--target-branch", flags.target_branch, "of a merge request (default: the default branch)");
   MergeRequest& request = flags.merge_request;
   command.add_option("--mr-iid", request.iid, "a merge request's number (default: 1)")->type_name("N");
@@ -32,6 +40,13 @@ bool describes_a_merge_request(const PlanFlags& flags) {
          request.approved || request.squash;
 }
 
+std::string payload(const std::string& text) {
+  if (!text.starts_with('@')) return text;
+  std::ifstream file(text.substr(1), std::ios::binary);
+  if (!file) throw UsageError(fmt::format("--trigger-payload {}: {}", text, std::strerror(errno)));
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
 void refuse_what_does_not_fit(const PlanFlags& flags) {
   const bool merge_request = flags.event.starts_with("merge_request");
   if (!merge_request && describes_a_merge_request(flags)) {
@@ -44,6 +59,9 @@ void refuse_what_does_not_fit(const PlanFlags& flags) {
   }
   if (!flags.schedule.empty() && flags.event != "schedule") {
     throw UsageError("--schedule describes a schedule\nhint: add --event schedule");
+  }
+  if (!flags.trigger_payload.empty() && flags.event != "trigger") {
+    throw UsageError("--trigger-payload is what a trigger sent\nhint: add --event trigger");
   }
   if (flags.event == "tag" && !flags.branch.empty()) {
     throw UsageError("--branch and --event tag: the push of a tag has no branch\nhint: say --tag NAME");
@@ -81,6 +99,7 @@ PlanOptions PlanFlags::options(Words& found) const {
   options.target_branch = target_branch;
   options.merge_request = merge_request;
   options.schedule = schedule;
+  options.trigger_payload = payload(trigger_payload);
   options.protected_ref = is_protected;
   options.since = since;
   options.revision = revision;

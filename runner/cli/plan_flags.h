@@ -15,7 +15,7 @@ namespace runner {
 struct PlanFlags {
   std::vector<std::string> words;  // [FILE] [JOB…]
   std::vector<std::string> variables, inputs;
-  std::string project, branch, tag, event = "push", target_branch, since, revision, schedule;
+  std::string project, branch, tag, event = "push", target_branch, since, revision, schedule, trigger_payload;
   MergeRequest merge_request;
   bool needs = false, is_protected = false;
 

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <openssl/evp.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -24,7 +25,7 @@
 #include "runner/hosts/files.h"
 #include "runner/hosts/git_copy.h"
 #include "runner/hosts/libgit.h"
-#include "runner/hosts/sources.h"
+#include "runner/hosts/snapshot_items.h"
 
 namespace runner {
 namespace {
@@ -35,15 +36,6 @@ using git::into;
 
 constexpr std::string_view in_the_making = "tmp.";
 constexpr std::string_view format = "snapshot 1\n";  // first line of `index`
-// The clock of a file system may stand still this long; see make_snapshot.
-constexpr std::int64_t racy_ns = 12'000'000;
-
-// One file to be in the snapshot. `stamp` says what it was made from: equal stamps, equal content.
-struct Item {
-  std::string path, stamp;
-  bool symlink = false, executable = false, tracked = false;
-  git_oid blob{};  // of a commit's file
-};
 
 std::string hash(std::string_view bytes) {
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
@@ -119,10 +111,10 @@ std::vector<Found> list_snapshots(const fs::path& root) {
 }
 
 // `index`: the format's line, the project, then path NUL stamp NUL for each file.
-std::string write_index(const std::string& project, const std::vector<Item>& items) {
+std::string write_index(const std::string& project, const std::vector<SnapshotItem>& items) {
   std::string text(format);
   text += project + '\0';
-  for (const Item& item : items) {
+  for (const SnapshotItem& item : items) {
     text += item.path + '\0' + item.stamp + '\0';
   }
   return text;
@@ -199,16 +191,20 @@ void in_threads(unsigned threads, const std::function<void(unsigned)>& work) {
 // Fills `tree` with the items, from `base` where the stamps are equal.
 class Builder {
  public:
-  Builder(fs::path project, const SnapshotOptions& options, const std::optional<Base>& base, fs::path tree)
-      : project_(std::move(project)), options_(options), base_(base), tree_(std::move(tree)) {}
+  Builder(fs::path project, const SnapshotOptions& options, const std::vector<fs::path>& repositories,
+          const std::optional<Base>& base, fs::path tree)
+      : project_(std::move(project)),
+        options_(options),
+        repositories_(repositories),
+        base_(base),
+        tree_(std::move(tree)) {}
 
-  void build(std::vector<Item>& items) {
+  void build(std::vector<SnapshotItem>& items) {
     make_directories(items);
     std::atomic<std::size_t> next{0};
     const unsigned threads = items.size() < 64 ? 1 : std::max(1U, options_.threads);
     in_threads(threads, [&](unsigned) {
-      const std::optional<git::Opened> repository =
-          options_.revision.empty() ? std::nullopt : git::open(project_);  // a handle is one thread's
+      Repositories repositories(repositories_);  // handles are one thread's
       constexpr std::size_t portion = 64;
       for (std::size_t begin = next.fetch_add(portion); begin < items.size() && !failed_;
            begin = next.fetch_add(portion)) {
@@ -217,8 +213,8 @@ class Builder {
         }
         try {
           for (std::size_t i = begin; i < std::min(begin + portion, items.size()); ++i) {
-            if (!items[i].symlink) {
-              place(items[i], repository ? &*repository : nullptr);
+            if (!items[i].symlink && !items[i].directory) {
+              place(items[i], repositories);
             }
           }
         } catch (...) {
@@ -228,21 +224,41 @@ class Builder {
       }
     });
     // Symlinks last: nothing is ever written through one, whatever a repository says.
-    const std::optional<git::Opened> repository = options_.revision.empty() ? std::nullopt : git::open(project_);
-    for (Item& item : items) {
+    Repositories repositories(repositories_);
+    for (SnapshotItem& item : items) {
       if (item.symlink) {
-        place_symlink(item, repository ? &*repository : nullptr);
+        place_symlink(item, repositories);
       }
     }
-    std::erase_if(items, [](const Item& item) { return item.path.empty(); });
+    std::erase_if(items, [](const SnapshotItem& item) { return item.path.empty(); });
   }
 
   std::uint64_t copied() const { return copied_; }
 
  private:
-  void make_directories(const std::vector<Item>& items) const {
+  // Opened when they are asked for.
+  class Repositories {
+   public:
+    explicit Repositories(const std::vector<fs::path>& git_dirs) : git_dirs_(git_dirs), opened_(git_dirs.size()) {}
+    git_repository* at(std::size_t number) {
+      git::Repository& opened = opened_.at(number);
+      if (!opened) {
+        opened = open_git_directory(git_dirs_[number]);
+      }
+      return opened.get();
+    }
+
+   private:
+    const std::vector<fs::path>& git_dirs_;
+    std::vector<git::Repository> opened_;
+  };
+
+  void make_directories(const std::vector<SnapshotItem>& items) const {
     std::set<std::string> made;
-    for (const Item& item : items) {
+    for (const SnapshotItem& item : items) {
+      if (item.directory) {
+        files::make_directory(tree_ / item.path);
+      }
       const std::size_t slash = item.path.rfind('/');
       if (slash != std::string::npos && made.insert(item.path.substr(0, slash)).second) {
         files::make_directory(tree_ / item.path.substr(0, slash));
@@ -250,7 +266,7 @@ class Builder {
     }
   }
 
-  void place(Item& item, const git::Opened* repository) {
+  void place(SnapshotItem& item, Repositories& repositories) {
     const fs::path to = tree_ / item.path;
     if (base_) {
       const auto known = base_->stamps.find(item.path);
@@ -260,19 +276,20 @@ class Builder {
       }
     }
     const unsigned mode = item.executable ? files::executable_mode : files::file_mode;
-    if (repository != nullptr) {
-      files::write_file(to, blob(*repository, item), mode);
-    } else if (!files::copy_file(project_ / item.path, to, mode)) {
+    const bool of_commit = !options_.revision.empty() && item.lfs.empty();
+    if (of_commit) {
+      files::write_file(to, blob(repositories.at(item.repository), item), mode);
+    } else if (!files::copy_file(item.lfs.empty() ? project_ / item.path : item.lfs, to, mode)) {
       item.path.clear();  // removed while we looked
       return;
     }
     ++copied_;
   }
 
-  void place_symlink(Item& item, const git::Opened* repository) {
+  void place_symlink(SnapshotItem& item, Repositories& repositories) {
     std::string target;
-    if (repository != nullptr) {
-      target = blob(*repository, item);
+    if (!options_.revision.empty()) {
+      target = blob(repositories.at(item.repository), item);
     } else {
       std::error_code error;
       target = fs::read_symlink(project_ / item.path, error).string();
@@ -285,17 +302,17 @@ class Builder {
     ++copied_;
   }
 
-  static std::string blob(const git::Opened& repository, const Item& item) {
+  static std::string blob(git_repository* repository, const SnapshotItem& item) {
     git::Blob object;
-    check(git_blob_lookup(into(object), repository.repository.get(), &item.blob),
-          fmt::format("cannot read {} of the commit", item.path), "`git fsck` tells what is missing");
+    check(git_blob_lookup(into(object), repository, &item.blob), fmt::format("cannot read {} of the commit", item.path),
+          "`git fsck` tells what is missing");
     if (item.symlink) {
       return {static_cast<const char*>(git_blob_rawcontent(object.get())),
               static_cast<std::size_t>(git_blob_rawsize(object.get()))};
     }
     git_blob_filter_options options = GIT_BLOB_FILTER_OPTIONS_INIT;  // line ends, as a checkout has them
     git_buf bytes = GIT_BUF_INIT;
-    check(git_blob_filter(&bytes, object.get(), (repository.prefix + item.path).c_str(), &options),
+    check(git_blob_filter(&bytes, object.get(), item.name.c_str(), &options),
           fmt::format("cannot read {} of the commit", item.path));
     std::string text(bytes.ptr, bytes.size);
     git_buf_dispose(&bytes);
@@ -304,88 +321,12 @@ class Builder {
 
   const fs::path project_;
   const SnapshotOptions& options_;
+  const std::vector<fs::path>& repositories_;
   const std::optional<Base>& base_;
   const fs::path tree_;
   std::atomic<std::uint64_t> copied_{0};
   std::atomic<bool> failed_{false};
 };
-
-std::vector<Item> working_tree_items(const fs::path& project, const SnapshotOptions& options) {
-  std::vector<Item> items;
-  std::int64_t newest = 0;
-  for (SourceFile& file : walk_sources(project, options.except)) {
-    Item item;
-    item.symlink = S_ISLNK(file.mode);
-    item.executable = !item.symlink && (file.mode & 0111U) != 0;
-    item.tracked = file.tracked;
-    item.stamp = fmt::format("{} {} {} {} {} {:o}", file.dev, file.ino, file.size, file.mtime, file.ctime, file.mode);
-    item.path = std::move(file.path);
-    newest = std::max(newest, file.ctime);
-    items.push_back(std::move(item));
-  }
-  // A file changed within the last tick of the file system's clock may change again without its times telling. Once
-  // the tick is over, every further change tells, so what is copied from now on is what the stamps say.
-  const std::int64_t age = wall_ns() - newest;
-  if (age >= 0 && age < racy_ns) {
-    std::this_thread::sleep_for(std::chrono::nanoseconds(racy_ns - age));
-  }
-  return items;
-}
-
-bool harmless(std::string_view path) {
-  for (std::size_t at = 0; at <= path.size();) {
-    const std::size_t end = std::min(path.find('/', at), path.size());
-    const std::string_view part = path.substr(at, end - at);
-    const bool git = part.size() == 4 && ::strncasecmp(part.data(), ".git", 4) == 0;
-    if (part.empty() || part == "." || part == ".." || git) {
-      return false;
-    }
-    at = end + 1;
-  }
-  return true;
-}
-
-std::vector<Item> commit_items(const fs::path& project, const std::string& revision) {
-  const std::optional<git::Opened> opened = git::open(project);
-  if (!opened) {
-    throw GitError(fmt::format("{} is no git repository: there is no commit {}", project.string(), revision),
-                   "leave --ref out to take the files as they are");
-  }
-  git_repository* repository = opened->repository.get();
-  const std::optional<git::Commit> commit = git::find_commit(repository, revision);
-  const git::Tree tree = git::tree_at(repository, commit->get(), opened->prefix);
-  std::map<std::string, Item> items;
-  if (!tree) {
-    return {};
-  }
-  check(git_tree_walk(
-            tree.get(), GIT_TREEWALK_PRE,
-            [](const char* root, const git_tree_entry* entry, void* payload) {
-              if (git_tree_entry_type(entry) != GIT_OBJECT_BLOB) {
-                return 0;
-              }
-              Item item;
-              item.path = std::string(root) + git_tree_entry_name(entry);
-              const git_filemode_t mode = git_tree_entry_filemode(entry);
-              item.symlink = mode == GIT_FILEMODE_LINK;
-              item.executable = mode == GIT_FILEMODE_BLOB_EXECUTABLE;
-              item.tracked = true;
-              item.blob = *git_tree_entry_id(entry);
-              item.stamp = fmt::format("{} {:o}", git::hex(&item.blob), static_cast<unsigned>(mode));
-              if (harmless(item.path)) {
-                static_cast<std::map<std::string, Item>*>(payload)->emplace(item.path, item);
-              }
-              return 0;
-            },
-            &items),
-        "cannot read the commit's tree");
-  std::vector<Item> list;
-  list.reserve(items.size());
-  for (auto& [path, item] : items) {
-    list.push_back(std::move(item));
-  }
-  return list;
-}
 
 }  // namespace
 
@@ -395,7 +336,27 @@ struct Snapshot::Impl {
   bool reused = false;
   std::uint64_t files = 0, copied = 0;
   Lock lock;
+  std::vector<std::string> warnings;
 };
+
+std::string to_text(const SourceChoice& choice) {
+  if (!choice.checkout) {
+    return fmt::format("depth {} nothing", choice.depth);
+  }
+  std::string text = fmt::format("depth {} {}", choice.depth, choice.lfs ? "lfs" : "pointers");
+  if (choice.submodules != Submodules::none) {
+    text += fmt::format(" {} {} {}", choice.submodules == Submodules::normal ? "normal" : "recursive",
+                        choice.submodule_depth, fmt::join(choice.submodule_paths, " "));
+  }
+  return text;
+}
+
+bool has_submodules(const fs::path& project_dir, const std::string& revision) {
+  const std::optional<git::Opened> opened = git::open(project_dir);
+  std::error_code error;
+  return opened && (revision.empty() ? fs::exists(opened->work_tree / ".gitmodules", error)
+                                     : file_at(opened->work_tree, revision, ".gitmodules").has_value());
+}
 
 Snapshot::Snapshot(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Snapshot::Snapshot(Snapshot&&) noexcept = default;
@@ -407,6 +368,7 @@ const std::string& Snapshot::name() const { return impl_->name; }
 bool Snapshot::reused() const { return impl_->reused; }
 std::uint64_t Snapshot::files() const { return impl_->files; }
 std::uint64_t Snapshot::copied() const { return impl_->copied; }
+const std::vector<std::string>& Snapshot::warnings() const { return impl_->warnings; }
 
 Snapshot make_snapshot(const fs::path& project_dir, const fs::path& root, const SnapshotOptions& options) {
   std::error_code error;
@@ -418,15 +380,18 @@ Snapshot make_snapshot(const fs::path& project_dir, const fs::path& root, const 
   if (error) {
     files::fail("make", root, error.value());
   }
-  std::vector<Item> items =
-      options.revision.empty() ? working_tree_items(project, options) : commit_items(project, options.revision);
+  SnapshotItems found =
+      options.revision.empty() ? working_tree_items(project, options) : commit_items(project, options);
+  std::vector<SnapshotItem>& items = found.items;
+  const GitCopyOptions copy{options.revision, options.choice.depth, options.choice.submodule_depth,
+                            options.choice.checkout};
   const std::string fingerprint_text = write_index(project.string(), items);
   const std::string name = hash(fingerprint_text + '\1' + options.revision + '\1' +
-                                (options.git ? git_fingerprint(project, options.revision) : std::string()));
+                                (options.git ? git_fingerprint(project, copy, found.submodules) : std::string()));
   const auto use = [&](Lock lock, bool reused, std::uint64_t copied) {
     lock.touch();
-    return Snapshot(std::make_unique<Snapshot::Impl>(
-        Snapshot::Impl{fs::absolute(root) / name, name, reused, items.size(), copied, std::move(lock)}));
+    return Snapshot(std::make_unique<Snapshot::Impl>(Snapshot::Impl{
+        fs::absolute(root) / name, name, reused, items.size(), copied, std::move(lock), found.warnings}));
   };
 
   for (int round = 0;; ++round) {
@@ -441,16 +406,19 @@ Snapshot make_snapshot(const fs::path& project_dir, const fs::path& root, const 
       if (!lock) {
         files::fail("lock", building, errno);
       }
-      Builder builder(project, options, base, building / "tree");
+      Builder builder(project, options, found.repositories, base, building / "tree");
       builder.build(items);
       if (options.git) {
-        copy_git(project, options.revision, building / "tree" / ".git");
+        copy_git(project, copy, found.submodules, building / "tree" / ".git");
       }
       std::string tracked;
-      for (const Item& item : items) {
+      for (const SnapshotItem& item : items) {
         if (item.tracked) {
           tracked += item.path + '\0';
         }
+      }
+      for (const SubmoduleCopy& submodule : found.submodules) {
+        tracked += submodule.path + "/.git" + '\0';  // copy_git's
       }
       files::write_file(building / "tracked", tracked, 0644);
       files::write_file(building / "index", write_index(project.string(), items), 0644);
@@ -476,8 +444,8 @@ Snapshot open_snapshot(const fs::path& root, const std::string& name) {
   if (!lock) {
     throw GitError(fmt::format("the sources of that run ({}) are gone", name), "start a new run");
   }
-  return Snapshot(
-      std::make_unique<Snapshot::Impl>(Snapshot::Impl{fs::absolute(root) / name, name, true, 0, 0, std::move(*lock)}));
+  return Snapshot(std::make_unique<Snapshot::Impl>(
+      Snapshot::Impl{fs::absolute(root) / name, name, true, 0, 0, std::move(*lock), {}}));
 }
 
 std::size_t prune_snapshots(const fs::path& root, std::size_t keep, const std::vector<std::string>& spare) {

@@ -21,9 +21,30 @@
 
 namespace runner {
 
+// Which submodules' files are among the sources; the others' directories are empty, as git leaves them.
+enum class Submodules : std::uint8_t { none, normal, recursive };  // normal: not those of submodules
+
+// What a job may choose of its sources (docs.gitlab.com/ci/runners/configure_runners, GIT_SUBMODULE_STRATEGY …).
+struct SourceChoice {
+  Submodules submodules = Submodules::none;
+  // GIT_SUBMODULE_PATHS, of the project's own submodules: paths, or `:(exclude)PATH`; empty: all.
+  std::vector<std::string> submodule_paths;
+  unsigned depth = 0;            // GIT_DEPTH: commits of the history; 0: all there are
+  unsigned submodule_depth = 0;  // GIT_SUBMODULE_DEPTH, likewise
+  bool checkout = true;          // GIT_CHECKOUT; false: nothing but .git
+  bool lfs = true;               // of a commit: the files that Git LFS keeps, not its pointers to them
+};
+
+// Whether the working tree, or the commit, has any submodules.
+bool has_submodules(const std::filesystem::path& project_dir, const std::string& revision);
+
+// Names a choice: equal texts, equal choices.
+std::string to_text(const SourceChoice&);
+
 struct SnapshotOptions {
   std::string revision;  // `--ref`: the tree of this commit; empty: the working tree
   bool git = true;       // with a .git
+  SourceChoice choice;
   // Never taken, with all below it; when it is a file, all whose names begin like it (FILE-wal, FILE.chunks …): the
   // database's path leaves our own state out wherever it is.
   std::filesystem::path except;
@@ -41,6 +62,8 @@ class Snapshot {
   const std::string& name() const;              // the fingerprint: 32 hexadecimal digits
   bool reused() const;                          // it stood already
   std::uint64_t files() const, copied() const;  // copied: not taken from an earlier snapshot
+  // What of the choice could not be had (a submodule that is not here …), and the command that mends it; a line each.
+  const std::vector<std::string>& warnings() const;
 
  private:
   friend Snapshot make_snapshot(const std::filesystem::path&, const std::filesystem::path&, const SnapshotOptions&);

@@ -4,10 +4,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <iterator>
 #include <map>
 #include <set>
 #include <sstream>
 #include <system_error>
+#include <utility>
+#include <vector>
 
 #include "runner/hosts/files.h"
 #include "runner/hosts/libgit.h"
@@ -25,12 +28,23 @@ constexpr const char* kept_settings[] = {"core.autocrlf", "core.eol", "core.syml
 
 class GitCopy {
  public:
-  GitCopy(const git::Opened& opened, std::string_view revision)
-      : opened_(opened),
-        repository_(opened.repository.get()),
+  // Of the project: with its remote.
+  GitCopy(const git::Opened& opened, const GitCopyOptions& options)
+      : GitCopy(opened.repository.get(), options.revision, options.depth) {
+    whole_ = opened.prefix.empty();  // below the top the tree does not fit the index
+    index_ = options.index && whole_;
+    remote_ = read_git(opened.work_tree).remote_url;
+  }
+  GitCopy(git_repository* repository, std::string revision, unsigned depth)
+      : repository_(repository),
         git_dir_(git_repository_path(repository_)),
         common_dir_(git_repository_commondir(repository_)),
-        revision_(revision) {}
+        revision_(std::move(revision)),
+        depth_(depth) {}
+
+  bool whole() const { return whole_; }
+  // Lines for the end of the configuration.
+  void configure(const std::string& lines) { settings_ += lines; }
 
   std::string head() const {
     if (revision_.empty()) {
@@ -83,12 +97,42 @@ class GitCopy {
         }
       }
     }
-    const GitFacts facts = read_git(opened_.work_tree);
-    if (!facts.remote_url.empty() && facts.remote_url.find_first_of("\n\"\\") == std::string::npos) {
-      text += fmt::format("[remote \"origin\"]\n\turl = {}\n\tfetch = +refs/heads/*:refs/remotes/origin/*\n",
-                          facts.remote_url);
+    if (!remote_.empty() && remote_.find_first_of("\n\"\\") == std::string::npos) {
+      text += fmt::format("[remote \"origin\"]\n\turl = {}\n\tfetch = +refs/heads/*:refs/remotes/origin/*\n", remote_);
     }
-    return text;
+    return text + settings_;
+  }
+
+  // Where the history is cut: what git's `shallow` file holds besides.
+  std::string boundary() const {
+    std::string lines;
+    const std::optional<git::Commit> head = depth_ == 0 ? std::nullopt : git::find_commit(repository_, revision_);
+    if (!head) {
+      return lines;
+    }
+    std::vector<git_oid> row{*git_commit_id(head->get())};
+    std::set<std::string> seen{git::hex(row.data())};
+    for (unsigned level = 1; !row.empty() && level <= depth_; ++level) {
+      std::vector<git_oid> next;
+      for (const git_oid& id : row) {
+        git::Commit commit;
+        if (git_commit_lookup(into(commit), repository_, &id) != 0) {
+          continue;  // a clone that is shallow itself
+        }
+        const unsigned parents = git_commit_parentcount(commit.get());
+        if (level == depth_ && parents > 0) {
+          lines += git::hex(&id) + "\n";
+        }
+        for (unsigned parent = 0; parent < parents; ++parent) {
+          const git_oid* up = git_commit_parent_id(commit.get(), parent);
+          if (seen.insert(git::hex(up)).second) {
+            next.push_back(*up);
+          }
+        }
+      }
+      row = std::move(next);
+    }
+    return lines;
   }
 
   std::string index_stamp() const {
@@ -114,9 +158,12 @@ class GitCopy {
       files::write_file(to / "refs/remotes/origin/HEAD",
                         fmt::format("ref: {}\n", git_reference_symbolic_target(remote_head.get())));
     }
-    files::copy_file(common_dir_ / "shallow", to / "shallow", files::file_mode);
+    const std::string shallow = files::read_file(common_dir_ / "shallow") + boundary();
+    if (!shallow.empty()) {
+      files::write_file(to / "shallow", shallow);
+    }
     files::copy_file(common_dir_ / "info/exclude", to / "info/exclude", files::file_mode);
-    if (opened_.prefix.empty()) {  // below the top the tree does not fit the index
+    if (index_) {
       copy_index(to);
     }
     std::set<fs::path> seen;
@@ -204,30 +251,71 @@ class GitCopy {
     return whole && !error;
   }
 
-  const git::Opened& opened_;
   git_repository* repository_;
   fs::path git_dir_, common_dir_;
   std::string revision_;
+  unsigned depth_;
+  bool whole_ = true, index_ = true;
+  std::string remote_, settings_;
 };
+
+std::string up(const std::string& path, std::size_t more = 0) {
+  const fs::path whole(path);
+  const auto parts = static_cast<std::size_t>(std::distance(whole.begin(), whole.end())) + more;
+  std::string text;
+  for (std::size_t i = 0; i < parts; ++i) {
+    text += "../";
+  }
+  return text;
+}
+
+// What would end the line, or begin something else, in git's configuration.
+bool plain(const std::string& text) { return text.find_first_of("\n\"\\#;") == std::string::npos; }
 
 }  // namespace
 
-std::string git_fingerprint(const fs::path& project_dir, std::string_view revision) {
+std::string git_fingerprint(const fs::path& project_dir, const GitCopyOptions& options,
+                            const std::vector<SubmoduleCopy>& submodules) {
   const std::optional<git::Opened> opened = git::open(project_dir);
   if (!opened) {
     return {};
   }
-  const GitCopy copy(*opened, revision);
-  return copy.head() + "\n" + copy.packed_refs() + "\n" + copy.config() + "\n" + copy.index_stamp() + "\n" +
-         opened->prefix;
+  const GitCopy copy(*opened, options);
+  std::string text = copy.head() + "\n" + copy.packed_refs() + "\n" + copy.config() + "\n" + copy.index_stamp() + "\n" +
+                     opened->prefix +
+                     fmt::format("\n{} {} {}\n", options.depth, options.submodule_depth, options.index);
+  for (const SubmoduleCopy& submodule : submodules) {
+    const git::Repository repository = open_git_directory(submodule.git_dir);
+    const GitCopy of_it(repository.get(), submodule.commit, options.submodule_depth);
+    text += submodule.path + "\n" + of_it.head() + "\n" + of_it.packed_refs() + "\n" + of_it.index_stamp() + "\n";
+  }
+  return text;
 }
 
-void copy_git(const fs::path& project_dir, std::string_view revision, const fs::path& to) {
+void copy_git(const fs::path& project_dir, const GitCopyOptions& options, const std::vector<SubmoduleCopy>& submodules,
+              const fs::path& to) {
   const std::optional<git::Opened> opened = git::open(project_dir);
   if (!opened || git_repository_head_unborn(opened->repository.get()) == 1) {
     return;
   }
-  GitCopy(*opened, revision).copy(to);
+  GitCopy copy(*opened, options);
+  if (!copy.whole()) {  // the submodules' paths would not fit
+    copy.copy(to);
+    return;
+  }
+  for (const SubmoduleCopy& submodule : submodules) {
+    const git::Repository repository = open_git_directory(submodule.git_dir);
+    if (!plain(submodule.path) || !plain(submodule.name) || git_repository_head_unborn(repository.get()) == 1) {
+      continue;
+    }
+    GitCopy of_it(repository.get(), submodule.commit, options.submodule_depth);
+    of_it.configure(fmt::format("[core]\n\tworktree = {}{}\n", up(submodule.name, 2), submodule.path));
+    of_it.copy(to / "modules" / submodule.name);
+    files::write_file(to.parent_path() / submodule.path / ".git",
+                      fmt::format("gitdir: {}.git/modules/{}\n", up(submodule.path), submodule.name));
+    copy.configure(fmt::format("[submodule \"{}\"]\n\tactive = true\n", submodule.name));
+  }
+  copy.copy(to);
 }
 
 }  // namespace runner

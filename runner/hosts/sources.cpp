@@ -57,16 +57,17 @@ Tracked read_index(const git::Opened& opened) {
 // file whose times do not fit the index, at each run.)
 class Walker {
  public:
-  Walker(fs::path except, std::vector<SourceFile>& out) : except_(std::move(except)), out_(out) {
+  Walker(fs::path except, const SubmoduleDecision& decide, std::vector<SourceFile>& out)
+      : except_(std::move(except)), decide_(decide), out_(out) {
     std::error_code error;
     except_is_directory_ = fs::is_directory(except_, error);
   }
 
   // `place`: of this repository below the outermost project, "" or "sub/".
-  void walk_repository(const fs::path& project, const std::string& place, bool all_tracked) {
+  void walk_repository(const fs::path& project, const std::string& place, bool all_tracked, unsigned level = 0) {
     const std::optional<git::Opened> opened = git::open(project);
     const Tracked tracked = opened ? read_index(*opened) : Tracked{};
-    const Repository repository{opened ? &*opened : nullptr, tracked, project, place, all_tracked};
+    const Repository repository{opened ? &*opened : nullptr, tracked, project, place, all_tracked, level};
     descend(repository, "");
   }
 
@@ -77,6 +78,7 @@ class Walker {
     const fs::path& project;
     const std::string& place;
     bool count_as_tracked;  // false within an untracked repository
+    unsigned level;         // how many repositories are around it
   };
 
   bool excluded(const std::string& path) const {
@@ -156,9 +158,18 @@ class Walker {
       return;
     }
     std::error_code error;
-    if (repository.opened != nullptr && fs::exists(fs::symlink_status(repository.project / path / ".git", error))) {
+    const bool checked_out =
+        repository.opened != nullptr && fs::exists(fs::symlink_status(repository.project / path / ".git", error));
+    if (submodule && decide_ && !(decide_(repository.place + path, repository.level, checked_out) && checked_out)) {
+      SourceFile empty;
+      empty.path = repository.place + path;
+      empty.mode = S_IFDIR;
+      out_.push_back(std::move(empty));
+      return;
+    }
+    if (checked_out) {
       walk_repository(repository.project / path, repository.place + path + "/",
-                      submodule && repository.count_as_tracked);
+                      submodule && repository.count_as_tracked, repository.level + 1);
       return;
     }
     descend(repository, path + "/");
@@ -166,12 +177,14 @@ class Walker {
 
   fs::path except_;
   bool except_is_directory_ = false;
+  const SubmoduleDecision& decide_;
   std::vector<SourceFile>& out_;
 };
 
 }  // namespace
 
-std::vector<SourceFile> walk_sources(const fs::path& project_dir, const fs::path& except) {
+std::vector<SourceFile> walk_sources(const fs::path& project_dir, const fs::path& except,
+                                     const SubmoduleDecision& decide) {
   std::error_code error;
   const fs::path project = fs::canonical(project_dir, error);
   if (error) {
@@ -182,7 +195,7 @@ std::vector<SourceFile> walk_sources(const fs::path& project_dir, const fs::path
     own.clear();  // the whole project would be left out
   }
   std::vector<SourceFile> files;
-  Walker(own, files).walk_repository(project, "", true);
+  Walker(own, decide, files).walk_repository(project, "", true);
   std::ranges::sort(files, {}, &SourceFile::path);
   return files;
 }

@@ -8,6 +8,7 @@
 
 #include "pipelines/duration.h"
 #include "pipelines/variables.h"
+#include "runner/run/feature_flags.h"
 #include "runner/run/releases.h"
 #include "runner/run/run_steps.h"
 #include "runner/version.h"
@@ -64,6 +65,8 @@ executors::ServiceSpec service_spec(const pipelines::Service& service, const Var
   spec.entrypoint = service.image.entrypoint;
   spec.command = service.command;
   spec.pull_policy = service.image.pull_policy;
+  spec.platform = job_variables.expand(service.image.platform);
+  spec.user = job_variables.expand(service.image.user);
   VariableSet variables = job_variables;  // a service sees the job's variables too (GitLab), its own win
   for (const auto& variable : service.variables) {
     variables.set(variable.name, variable.expand ? job_variables.expand(variable.value) : variable.value,
@@ -105,8 +108,22 @@ std::string architecture() {
   return name == "x86_64" ? "amd64" : name == "aarch64" ? "arm64" : std::string(name);
 }
 
-bool is_true(const VariableSet::Entry* entry) {
-  return entry != nullptr && (entry->value == "true" || entry->value == "1");
+constexpr std::size_t short_token = 8;  // so much of the runner's token GitLab shows
+
+// GIT_CLONE_PATH: another place for the project, below CI_BUILDS_DIR
+// (docs.gitlab.com/ci/runners/configure_runners, "Custom build directories"). False: none is asked for.
+bool choose_project_dir(const VariableSet& expanded, executors::JobSpec& spec, VariableFindings& findings) {
+  const auto* asked = expanded.find("GIT_CLONE_PATH");
+  if (asked == nullptr || asked->value.empty()) return false;
+  const std::string& builds = expanded.find("CI_BUILDS_DIR")->value;
+  std::string path = std::filesystem::path(asked->value).lexically_normal().string();
+  while (path.ends_with('/')) path.pop_back();
+  if (!path.starts_with(builds + "/") || path.starts_with(builds + "/.job")) {
+    findings.refused = fmt::format("GIT_CLONE_PATH is {}, which is not below CI_BUILDS_DIR, {}", asked->value, builds);
+    return false;
+  }
+  spec.project_dir = path;
+  return true;
 }
 
 }  // namespace
@@ -259,6 +276,9 @@ JobFactory::Made JobFactory::make(const JobKey& key, const JobInputs& given) con
   predefine("CI_JOB_TIMEOUT", std::to_string(timeout.count()));
   predefine("CI_PROJECT_DIR", spec.project_dir);
   predefine("CI_BUILDS_DIR", settings_.shell ? spec.directory.string() : "/builds");
+  predefine("RUNNER_TEMP_PROJECT_DIR", settings_.shell ? (spec.directory / ".job/tmp").string() : "/.job/tmp");
+  predefine("CI_RUNNER_SHORT_TOKEN", settings_.owner.substr(0, short_token));
+  add_feature_flags(variables);
   predefine("CI_CONCURRENT_ID", "0");
   predefine("CI_CONCURRENT_PROJECT_ID", "0");
   predefine("CI_SERVER", "yes");
@@ -274,6 +294,12 @@ JobFactory::Made JobFactory::make(const JobKey& key, const JobInputs& given) con
 
   // The image may be named by any variable but CI_JOB_IMAGE, which is what came of it.
   VariableSet expanded = variables.expanded();
+  VariableFindings findings;
+  if (choose_project_dir(expanded, spec, findings)) {
+    predefine("CI_PROJECT_DIR", spec.project_dir);
+    expanded = variables.expanded();
+  }
+  settle_feature_flags(expanded, findings.warnings);
   if (!settings_.shell) {
     spec.image = job.image ? expanded.expand(job.image->name) : settings_.default_image;
     if (job.image) {
@@ -296,13 +322,14 @@ JobFactory::Made JobFactory::make(const JobKey& key, const JobInputs& given) con
     for (const auto& service : job.services) spec.services.push_back(service_spec(service, expanded));
   }
 
-  // docs.gitlab.com/ci/runners/configure_runners, "Git strategy": here there is nothing to fetch and nothing left from
-  // an earlier job, so that `fetch` is `clone` and `none` is `empty`.
-  if (const auto* strategy = expanded.find("GIT_STRATEGY"); strategy != nullptr) {
-    if (strategy->value == "none" || strategy->value == "empty") {
-      spec.sources = {};
-    } else if (!strategy->value.empty() && strategy->value != "clone" && strategy->value != "fetch") {
-      made.warnings.push_back("GIT_STRATEGY is clone, fetch, none or empty, not " + strategy->value);
+  const ChosenSources chosen = chosen_sources(expanded, findings);
+  if (!chosen.any) {
+    spec.sources = {};
+  } else if (settings_.sources_for && findings.refused.empty()) {
+    try {
+      spec.sources = settings_.sources_for(chosen.choice, findings.warnings);
+    } catch (const executors::WorldError& error) {  // the job's own: others may choose otherwise
+      findings.refused = error.what();
     }
   }
 
@@ -328,7 +355,16 @@ JobFactory::Made JobFactory::make(const JobKey& key, const JobInputs& given) con
     }
   }
   made.coverage = job.coverage;
-  work.debug_trace = is_true(expanded.find("CI_DEBUG_TRACE"));
+  made.attempts = attempts(expanded, findings);
+  if (chosen.any) work.pre_get_sources = job.script.pre_get_sources;
+  work.get_sources_attempts = made.attempts.get_sources;
+  work.debug_trace = flag(expanded, "CI_DEBUG_TRACE", false, findings);
+  work.debug_services = flag(expanded, "CI_DEBUG_SERVICES", false, findings);
+  work.script_sections = flag(expanded, "FF_SCRIPT_SECTIONS", false, findings);
+  work.check_exit_codes = flag(expanded, "FF_ENABLE_BASH_EXIT_CODE_CHECK", false, findings);
+  work.after_script_counts = !flag(expanded, "AFTER_SCRIPT_IGNORE_ERRORS", true, findings);
+  made.warnings.insert(made.warnings.end(), findings.warnings.begin(), findings.warnings.end());
+  made.refused = std::move(findings.refused);
 
   std::vector<std::string> masked;
   for (const auto& [name, entry] : expanded.entries()) {

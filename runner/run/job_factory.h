@@ -16,8 +16,10 @@
 #include "executors/executor.h"
 #include "pipelines/pipeline.h"
 #include "pipelines/plan.h"
+#include "runner/hosts/checkout.h"
 #include "runner/run/cache_use.h"
 #include "runner/run/events.h"
+#include "runner/run/source_choice.h"
 #include "runner/run/upstream.h"
 #include "runner/secrets/redactor.h"
 
@@ -28,7 +30,9 @@ struct RunSettings {
   RunId run = 0;
   std::string owner;                // the database's id
   std::filesystem::path directory;  // <state>/<run>: job directories and artifact layers, removed with the run
-  executors::Sources sources;
+  executors::Sources sources;       // what GIT_… variables do not ask otherwise
+  // The sources of a job that chose so; what of it could not be had is told. Empty: `sources`, whatever it chose.
+  std::function<executors::Sources(const SourceChoice&, std::vector<std::string>& warnings)> sources_for;
   bool shell = false;                                       // jobs run on this host: project_dir is a path of it
   std::string project_path = "project";                     // "group/name", for /builds/group/name
   std::string default_image;                                // for jobs without one; may be empty
@@ -83,6 +87,8 @@ class JobFactory {
     // from the job's thread.
     std::function<bool(const executors::JobResult&)> wants_help;
     std::optional<DownstreamRequest> downstream;  // then there is neither sandbox nor work
+    Attempts attempts;
+    std::string refused;  // why it cannot run at all; one line
   };
   Made make(const JobKey&, const JobInputs&) const;
 

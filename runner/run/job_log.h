@@ -23,6 +23,9 @@ class JobLog : public executors::LogSink {
   void finish();  // hands on what was kept back; call once, at the end
   // Lines of ours, in a section as GitLab's job logs have them. Before the first write or after finish().
   void section(std::string_view name, const std::vector<std::string>& lines);
+  // The same, when the section of the script begins: behind that of a hook, and not at all when that fails. Before the
+  // first write.
+  void section_before_script(std::string name, std::vector<std::string> lines);
   void read_too(CoverageFinder* finder) { coverage_ = finder; }
 
  private:
@@ -35,6 +38,8 @@ class JobLog : public executors::LogSink {
   CoverageFinder* coverage_ = nullptr;
   std::uint64_t raw_;  // bytes of the stream that went into the redactor
   std::string redacted_;
+  std::string waiting_name_;  // of section_before_script
+  std::vector<std::string> waiting_;
 };
 
 }  // namespace runner

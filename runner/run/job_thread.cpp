@@ -2,8 +2,13 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+#include <chrono>
+#include <exception>
 #include <fstream>
+#include <functional>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "runner/run/console_report.h"
 #include "runner/run/coverage.h"
@@ -33,6 +38,23 @@ class MailNotices : public executors::Notices {
 void set_started_at(executors::Environment& environment) {
   for (auto& [name, value] : environment) {
     if (name == "CI_JOB_STARTED_AT") value = timestamp(Clock::now());
+  }
+}
+
+constexpr std::chrono::milliseconds between_attempts{200};  // what is short of something now may have it then
+
+// Calls it until it does not throw, so many times at most; `failed` is told of all failures but the last.
+template <class Work>
+auto try_again(unsigned attempts, const Work& work,
+               const std::function<void(const std::exception&, unsigned next)>& failed = {}) {
+  for (unsigned attempt = 1;; ++attempt) {
+    try {
+      return work();
+    } catch (const std::exception& error) {
+      if (attempt >= attempts) throw;
+      if (failed) failed(error, attempt + 1);
+    }
+    std::this_thread::sleep_for(between_attempts);
   }
 }
 
@@ -169,7 +191,7 @@ std::vector<std::string> JobThread::restore_caches() {
       continue;
     }
     try {
-      auto found = context_.keeper.restore_cache(use.keys);
+      auto found = try_again(made_.attempts.restore_cache, [&] { return context_.keeper.restore_cache(use.keys); });
       if (!found) {
         lines.push_back(fmt::format("Cache {}: nothing is kept under this key yet", key));
         continue;
@@ -297,6 +319,29 @@ void JobThread::keep_artifacts(AttemptEnded& ended, executors::Notices& notices)
   }
 }
 
+// One step here: the image, then the sources with caches and artifacts over them. A pull has policies of its own.
+std::unique_ptr<executors::Execution> JobThread::prepare(executors::Notices& notices, const std::stop_token& stop) {
+  const unsigned artifacts = made_.spec.inputs.empty() ? 1 : made_.attempts.artifact_download;
+  const unsigned attempts = std::max(made_.attempts.get_sources, artifacts);
+  std::exception_ptr final_failure;
+  auto execution = try_again(
+      attempts,
+      [&]() -> std::unique_ptr<executors::Execution> {
+        try {
+          return context_.executor.prepare(made_.spec, notices, stop);
+        } catch (const executors::WorldError& error) {
+          if (error.reason == "runner_system_failure" && !stop.stop_requested()) throw;
+          final_failure = std::current_exception();
+          return nullptr;
+        }
+      },
+      [&](const std::exception& error, unsigned next) {
+        notices.warning(fmt::format("{}; attempt {} of {}", error.what(), next, attempts));
+      });
+  if (final_failure) std::rethrow_exception(final_failure);
+  return execution;
+}
+
 AttemptEnded JobThread::work(const std::stop_token& stop) {
   MailNotices notices(context_.mailbox, key_, made_.secrets);
   AttemptEnded ended;
@@ -313,8 +358,9 @@ AttemptEnded JobThread::work(const std::stop_token& stop) {
       return ended;
     }
   } else {
+    if (!made_.refused.empty()) throw executors::WorldError("runner_system_failure", made_.refused);
     about_caches = restore_caches();
-    execution = context_.executor.prepare(made_.spec, notices, stop);
+    execution = prepare(notices, stop);
   }
   context_.mailbox.put({key_, Prepared{execution->handle()}});
   if (wait_for_turn() == Turn::drop) {
@@ -331,8 +377,16 @@ AttemptEnded JobThread::work(const std::stop_token& stop) {
     if (adopted_) context_.keeper.read_log(key_, [&](std::string_view bytes) { coverage->feed(bytes); });
     log.read_too(&*coverage);
   }
-  log.section("restore_cache", about_caches);
+  log.section_before_script("restore_cache", std::move(about_caches));
   ended.result = execution->run(made_.work, log, notices, stop);
+  // Nothing of the job has run then, nor been logged.
+  for (unsigned attempt = 2; ended.result.sandbox_gone && attempt <= made_.attempts.job_section; ++attempt) {
+    notices.warning(fmt::format("{}; attempt {} of {}", ended.result.message, attempt, made_.attempts.job_section));
+    execution.reset();
+    context_.executor.settle();  // the next one has the same names
+    execution = prepare(notices, stop);
+    ended.result = execution->run(made_.work, log, notices, stop);
+  }
   log.finish();
   if (coverage) ended.coverage = coverage->finish();
   const bool failed = ended.result.outcome == pipelines::Outcome::failed ||  //

@@ -98,6 +98,7 @@ class JobThread {
   AttemptEnded refuse_to_begin();
   AttemptEnded work_downstream(const std::stop_token&);
   Turn wait_for_turn();
+  std::unique_ptr<executors::Execution> prepare(executors::Notices&, const std::stop_token&);
   std::vector<std::string> restore_caches();
   std::vector<std::string> keep_caches(const std::vector<executors::CollectedCache>&, executors::Notices&);
   void find_restored();

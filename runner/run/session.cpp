@@ -18,6 +18,7 @@
 #include "runner/run/kept.h"
 #include "runner/run/recorder.h"
 #include "runner/run/reports.h"
+#include "runner/run/source_choice.h"
 #include "runner/run/upstream.h"
 
 namespace runner {
@@ -26,7 +27,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t snapshots_kept = 2;           // the newest serve as the base of the next
-constexpr const char* snapshot_event = "snapshot";  // names the run's snapshot, for whoever resumes it
+constexpr const char* snapshot_event = "snapshot";  // names one of the run's snapshots, for whoever resumes it
 
 Clock::time_point time_of(UnixMs time) { return Clock::time_point(std::chrono::milliseconds(time)); }
 
@@ -72,24 +73,30 @@ Session::Session(Store& store, executors::Executor& executor, const pipelines::P
 SessionResult Session::run(Observer& console, const std::stop_token& stop, std::optional<RunId> taken_up) {
   const fs::path work = make_work_directory(store_);
   if (settings_.parent) {
-    return run_with(console, *settings_.parent->relay, *settings_.parent->snapshot, stop, taken_up);
+    return run_with(console, *settings_.parent->relay, *settings_.parent->checkouts, stop, taken_up);
   }
-  const Snapshot snapshot = taken_up ? snapshot_again(work, *taken_up) : take_snapshot(work, stop);
+  const fs::path root = work / "s";
+  Checkouts checkouts(settings_.project, root, snapshot_options(stop));
+  if (taken_up) {
+    open_snapshots(checkouts, root, *taken_up);
+  } else {
+    take_snapshots(checkouts);
+  }
   Relay relay(console);
-  const SessionResult result = run_with(relay, relay, snapshot, stop, taken_up);
+  const SessionResult result = run_with(relay, relay, checkouts, stop, taken_up);
   // A run that nobody drives needs its own when it is resumed.
   std::vector<std::string> spare;
   for (const RunId orphan : store_.orphaned_runs()) {
-    if (auto name = snapshot_of(orphan)) spare.push_back(std::move(*name));
+    for (auto& [choice, name] : snapshots_of(orphan)) spare.push_back(std::move(name));
   }
   for (const auto& kept : all_kept_jobs(work)) {
-    if (auto name = snapshot_of(kept.first)) spare.push_back(std::move(*name));
+    for (auto& [choice, name] : snapshots_of(kept.first)) spare.push_back(std::move(name));
   }
-  prune_snapshots(work / "s", snapshots_kept, spare);
+  prune_snapshots(root, snapshots_kept + checkouts.size() - 1, spare);
   return result;
 }
 
-RunId Session::record_run(const Snapshot& snapshot) {
+RunId Session::record_run() {
   NewRun run;
   run.pipeline_name = plan_.name.empty() ? settings_.file : plan_.name;
   run.pipeline_text = settings_.text;
@@ -104,17 +111,20 @@ RunId Session::record_run(const Snapshot& snapshot) {
     run.parent_job = settings_.parent->job.job + 1;
   }
   for (const auto& job : pipeline_.jobs) run.jobs.push_back({job.name, job.stage});
-  const RunId id = store_.create_run(run);
-  store_.add_event(id, run.started, snapshot_event, nlohmann::json{{"name", snapshot.name()}}.dump());
-  return id;
+  return store_.create_run(run);
 }
 
-RunSettings Session::run_settings(RunId run, const fs::path& directory, const Snapshot& snapshot) const {
+RunSettings Session::run_settings(RunId run, const fs::path& directory, Checkouts& checkouts) const {
   RunSettings settings;
   settings.run = run;
   settings.owner = store_.owner();
   settings.directory = directory;
-  settings.sources = snapshot.sources();
+  settings.sources = checkouts.take(planned_choices(pipeline_, plan_).front()).sources;
+  settings.sources_for = [&checkouts](const SourceChoice& choice, std::vector<std::string>& warnings) {
+    Checkouts::Taken taken = checkouts.take(choice);
+    warnings.insert(warnings.end(), taken.warnings.begin(), taken.warnings.end());
+    return taken.sources;
+  };
   settings.shell = settings_.shell;
   settings.executor_name = settings_.shell ? "shell" : "docker";
   settings.project_path = settings_.project_path;
@@ -129,11 +139,19 @@ RunSettings Session::run_settings(RunId run, const fs::path& directory, const Sn
   return settings;
 }
 
-SessionResult Session::run_with(Observer& console, Relay& relay, const Snapshot& snapshot, const std::stop_token& stop,
+SessionResult Session::run_with(Observer& console, Relay& relay, Checkouts& checkouts, const std::stop_token& stop,
                                 std::optional<RunId> taken_up) {
   const auto begun = std::chrono::steady_clock::now();
   SessionResult result;
-  result.run = taken_up ? *taken_up : record_run(snapshot);
+  result.run = taken_up ? *taken_up : record_run();
+  if (!settings_.parent) {
+    const auto known = snapshots_of(result.run);
+    checkouts.tell([this, run = result.run, known](const std::string& choice, const Snapshot& snapshot) {
+      if (known.contains(choice)) return;
+      store_.add_event(run, unix_now(), snapshot_event,
+                       nlohmann::json{{"name", snapshot.name()}, {"choice", choice}}.dump());
+    });
+  }
   const fs::path directory = make_work_directory(store_) / std::to_string(result.run);
   std::error_code failure;
   fs::create_directory(directory, failure);
@@ -142,7 +160,7 @@ SessionResult Session::run_with(Observer& console, Relay& relay, const Snapshot&
                                 fmt::format("cannot make {}: {}", directory.string(), failure.message()));
   }
   Upstream upstream(store_, result.run, directory);
-  RunSettings run = run_settings(result.run, directory, snapshot);
+  RunSettings run = run_settings(result.run, directory, checkouts);
   run.upstream = [&upstream](const std::string& pipeline, const std::string& job) {
     return upstream.take(pipeline, job);
   };
@@ -184,9 +202,10 @@ SessionResult Session::run_with(Observer& console, Relay& relay, const Snapshot&
   for (Observer* observer : observers) observer->on(started);
   if (settings_.parent) settings_.parent->created(result.run);
 
-  Children children(store_, result.run, settings_.parent ? settings_.parent->depth : 0, snapshot.sources().snapshot,
-                    settings_.load_child, [&](const ChildStart& child, const std::stop_token& cancelled) {
-                      return run_child(child, result.run, snapshot, relay, cancelled);
+  Children children(store_, result.run, settings_.parent ? settings_.parent->depth : 0,
+                    factory.settings().sources.snapshot, settings_.load_child,
+                    [&](const ChildStart& child, const std::stop_token& cancelled) {
+                      return run_child(child, result.run, checkouts, relay, cancelled);
                     });
   Scheduler scheduler(executor_, factory, recorder, recorder, children, observers, settings_.limits, settings_.help);
   const Scheduler::Result walked =
@@ -214,7 +233,7 @@ SessionResult Session::run_with(Observer& console, Relay& relay, const Snapshot&
   return result;
 }
 
-ChildEnd Session::run_child(const ChildStart& start, RunId run, const Snapshot& snapshot, Relay& relay,
+ChildEnd Session::run_child(const ChildStart& start, RunId run, Checkouts& checkouts, Relay& relay,
                             const std::stop_token& stop) {
   SessionSettings settings = settings_;
   settings.file = start.pipeline.file;
@@ -226,7 +245,7 @@ ChildEnd Session::run_child(const ChildStart& start, RunId run, const Snapshot& 
   parent.job = start.parent;
   parent.job_name = pipeline_.jobs[start.parent.job].name;
   parent.depth = (settings_.parent ? settings_.parent->depth : 0) + 1;
-  parent.snapshot = &snapshot;
+  parent.checkouts = &checkouts;
   parent.relay = &relay;
   parent.created = start.created;
   settings.parent = std::move(parent);
@@ -235,28 +254,36 @@ ChildEnd Session::run_child(const ChildStart& start, RunId run, const Snapshot& 
   return {result.run, result.verdict};
 }
 
-Snapshot Session::take_snapshot(const fs::path& work, const std::stop_token& stop) const {
+SnapshotOptions Session::snapshot_options(const std::stop_token& stop) const {
   SnapshotOptions how;
   how.revision = settings_.revision;
   how.except = fs::absolute(store_.file());  // and all that stands beside it
   how.stop = stop;
-  return make_snapshot(settings_.project, work / "s", how);
+  return how;
 }
 
-Snapshot Session::snapshot_again(const fs::path& work, RunId run) const {
-  const auto name = snapshot_of(run);
-  if (!name) {
+// All that can be foreseen, before the first job begins: the working tree may change while they run.
+void Session::take_snapshots(Checkouts& checkouts) const {
+  for (const SourceChoice& choice : planned_choices(pipeline_, plan_)) checkouts.take(choice);
+}
+
+void Session::open_snapshots(Checkouts& checkouts, const fs::path& root, RunId run) const {
+  const auto names = snapshots_of(run);
+  if (names.empty()) {
     throw StoreError(StoreFault::missing, fmt::format("run {} had not got as far as its first job", run),
                      "run the pipeline again with `runner exec`");
   }
-  return open_snapshot(work / "s", *name);
+  for (const auto& [choice, name] : names) checkouts.put(choice, open_snapshot(root, name));
 }
 
-std::optional<std::string> Session::snapshot_of(RunId run) const {
+std::map<std::string, std::string> Session::snapshots_of(RunId run) const {
+  std::map<std::string, std::string> names;
   for (const auto& event : store_.events(run)) {
-    if (event.kind == snapshot_event) return nlohmann::json::parse(event.json).at("name").get<std::string>();
+    if (event.kind != snapshot_event) continue;
+    const nlohmann::json said = nlohmann::json::parse(event.json);
+    names[said.value("choice", to_text(SourceChoice{}))] = said.at("name").get<std::string>();
   }
-  return std::nullopt;  // its runner died before it was told
+  return names;  // empty: its runner died before it was told
 }
 
 Earlier Session::earlier(RunId run, const fs::path& directory) const {

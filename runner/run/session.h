@@ -13,7 +13,7 @@
 
 #include "executors/executor.h"
 #include "pipelines/plan.h"
-#include "runner/hosts/checkout.h"
+#include "runner/hosts/checkouts.h"
 #include "runner/run/children.h"
 #include "runner/run/scheduler.h"
 #include "runner/store/store.h"
@@ -46,7 +46,7 @@ struct SessionSettings {
     JobKey job;
     std::string job_name;
     unsigned depth = 0;  // of the child
-    const Snapshot* snapshot = nullptr;
+    Checkouts* checkouts = nullptr;
     Relay* relay = nullptr;
     std::function<void(RunId)> created;
   };
@@ -70,14 +70,15 @@ class Session {
   SessionResult run(Observer& console, const std::stop_token&, std::optional<RunId> taken_up = {});
 
  private:
-  ChildEnd run_child(const ChildStart&, RunId run, const Snapshot&, Relay&, const std::stop_token&);
-  SessionResult run_with(Observer& console, Relay&, const Snapshot&, const std::stop_token&,
-                         std::optional<RunId> taken_up);
-  RunId record_run(const Snapshot&);
-  RunSettings run_settings(RunId, const std::filesystem::path& directory, const Snapshot&) const;
-  Snapshot take_snapshot(const std::filesystem::path& work, const std::stop_token&) const;
-  Snapshot snapshot_again(const std::filesystem::path& work, RunId) const;
-  std::optional<std::string> snapshot_of(RunId) const;
+  ChildEnd run_child(const ChildStart&, RunId run, Checkouts&, Relay&, const std::stop_token&);
+  SessionResult run_with(Observer& console, Relay&, Checkouts&, const std::stop_token&, std::optional<RunId> taken_up);
+  RunId record_run();
+  RunSettings run_settings(RunId, const std::filesystem::path& directory, Checkouts&) const;
+  SnapshotOptions snapshot_options(const std::stop_token&) const;
+  void take_snapshots(Checkouts&) const;
+  void open_snapshots(Checkouts&, const std::filesystem::path& root, RunId) const;
+  // Of a run, by the name of the choice that each is for.
+  std::map<std::string, std::string> snapshots_of(RunId) const;
   Earlier earlier(RunId, const std::filesystem::path& directory) const;
 
   Store& store_;

@@ -68,6 +68,7 @@ TEST(ContainerSpec, Service) {
   service.aliases = {"postgres", "db"};
   service.command = {"postgres", "-c", "fsync=off"};
   service.environment = {{"POSTGRES_PASSWORD", "x"}};
+  service.user = "postgres:postgres";
   expect_golden("service", service_container(spec, service, {}, {Attachment::Kind::network, "net1", service.aliases}));
 }
 

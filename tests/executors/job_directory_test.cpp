@@ -168,6 +168,98 @@ TEST_P(JobDirectoryTest, EveryByteCountResumes) {
   }
 }
 
+// --- hooks:pre_get_sources_script
+
+TEST_P(JobDirectoryTest, TheHookHasAShellAndASectionOfItsOwn) {
+  work_.pre_get_sources = {"x=1; cd /; echo hook $A"};
+  work_.environment = {{"A", "b"}};
+  const auto followed = run_script({"echo \"${x-unset}\"; pwd"});
+  EXPECT_EQ(followed.exit_code, 0);
+  EXPECT_EQ(timeless(log_.bytes()),
+            "<section_start get_sources>$ x=1; cd /; echo hook $A\nhook b\n<section_end get_sources>"
+            "<section_start step_script>$ echo \"${x-unset}\"; pwd\nunset\n" +
+                project_.string() + "\n<section_end step_script>");
+}
+
+TEST_P(JobDirectoryTest, AHookThatFailsIsTheJobsFailure) {
+  work_.pre_get_sources = {"echo before", "exit 7"};
+  work_.after_script = {"echo never after"};
+  const auto followed = run_script({"echo never"});
+  EXPECT_EQ(followed.exit_code, 7);
+  EXPECT_TRUE(followed.hook_failed);
+  EXPECT_FALSE(followed.dead || followed.after_code);
+  EXPECT_EQ(timeless(log_.bytes()),
+            "<section_start get_sources>$ echo before\nbefore\n$ exit 7\n<section_end get_sources>");
+  const JobResult result = result_of(followed, work_);
+  EXPECT_EQ(result.outcome, pipelines::Outcome::failed);
+  EXPECT_EQ(result.reason, "script_failure");
+  EXPECT_EQ(result.message, "hooks:pre_get_sources_script: exit code 7");
+}
+
+TEST_P(JobDirectoryTest, GetSourcesAttemptsTryTheHookAgain) {
+  work_.pre_get_sources = {"test -e second || { : >second; exit 3; }"};
+  work_.get_sources_attempts = 3;
+  EXPECT_EQ(run_script({"echo ran"}).exit_code, 0);
+  const std::string text = timeless(log_.bytes());
+  EXPECT_NE(text.find("failed with exit code 3; attempt 2 of 3\n"), std::string::npos) << text;
+  EXPECT_EQ(text.find("attempt 3 of 3"), std::string::npos) << text;
+  EXPECT_NE(text.find("$ echo ran\nran\n"), std::string::npos) << text;
+}
+
+TEST_P(JobDirectoryTest, EveryByteCountResumesWithAHook) {
+  work_.pre_get_sources = {"printf hook"};
+  work_.after_script = {"echo after"};
+  run_script({"printf 'some text'"});
+  const auto whole = log_.bytes();
+  for (std::size_t from = 0; from <= whole.size(); ++from) {
+    Kept rest;
+    auto again = JobDirectory::open(directory_ / "job");
+    ASSERT_TRUE(again);
+    EXPECT_EQ(again->follow(work_, rest, hooks_, from, {}).exit_code, 0);
+    EXPECT_EQ(rest.bytes(), whole.substr(from)) << from;
+  }
+}
+
+TEST_P(JobDirectoryTest, AHookIsCancelledLikeAScript) {
+  work_.pre_get_sources = {"echo ready; sleep 30"};
+  std::jthread stopper([this] {
+    log_.await("ready\n");
+    stop_.request_stop();
+  });
+  const auto begin = Clock::now();
+  const auto followed = run_script({"echo never"});
+  EXPECT_LT(Clock::now() - begin, 15s);
+  EXPECT_TRUE(followed.cancelled);
+  EXPECT_EQ(log_.bytes().find("echo never"), std::string::npos);
+}
+
+// --- other things of its own
+
+TEST_P(JobDirectoryTest, LinesFromOutsideComeIntoTheLog) {
+  std::jthread adder([this] {
+    log_.await("ready\n");
+    job_->add_to_log("[service:db] hello\n");
+    write_file(project_ / "next", "");
+  });
+  run_script({"echo ready; while [ ! -e next ]; do sleep 0.02; done; echo end"});
+  EXPECT_EQ(output(), "ready\n[service:db] hello\nend\n");
+}
+
+TEST_P(JobDirectoryTest, ThereIsADirectoryForWhatIsPassing) {
+  EXPECT_EQ(run_script({"echo x >" + in_job("tmp/file").string()}).exit_code, 0);
+}
+
+TEST_P(JobDirectoryTest, AfterScriptCountsWhenItIsToldTo) {
+  work_.after_script = {"exit 4"};
+  const auto followed = run_script({"true"});
+  EXPECT_EQ(result_of(followed, work_).outcome, pipelines::Outcome::passed);
+  work_.after_script_counts = true;
+  const JobResult result = result_of(followed, work_);
+  EXPECT_EQ(result.outcome, pipelines::Outcome::failed);
+  EXPECT_EQ(result.exit_code, 4);
+  EXPECT_EQ(result.message, "after_script: exit code 4");
+}
+
 TEST_P(JobDirectoryTest, ResumesWhileItRuns) {
   work_.script = {"echo 1; while [ ! -e next ]; do sleep 0.02; done; echo 2"};
   std::stop_source nothing;

@@ -137,6 +137,33 @@ TEST_P(ScriptText, TraceShowsCommandsButNotTheEnvironment) {
   EXPECT_EQ(ran.output.find("hunter22"), std::string::npos);
 }
 
+TEST_P(ScriptText, ScriptSectionsShowAnItemOfSeveralLinesWhole) {
+  Work work;
+  work.script_sections = true;
+  work.script = {"echo one", "echo a\necho 'b c'\n"};
+  std::string output = run(work).output;
+  for (const std::string edge : {"section_start:", "section_end:"}) {
+    const std::size_t time = output.find(edge) + edge.size();
+    const std::size_t digits = output.find_first_not_of("0123456789", time) - time;
+    EXPECT_GE(digits, 1U);  // 0 where the image has no `date`
+    output.replace(time, digits, "T");
+  }
+  EXPECT_EQ(output,
+            "$ echo one\none\n"
+            "section_start:T:section_script_step_1[hide_duration=true,collapsed=true]\r\x1b[0K$ echo a\necho 'b c'\n"
+            "section_end:T:section_script_step_1\r\x1b[0K\na\nb c\n");
+}
+
+TEST_P(ScriptText, ExitCodesAreCheckedWhereErrexitIsOff) {
+  Work work;
+  work.script = {"set +e", "(exit 6)", "echo went on"};
+  EXPECT_EQ(run(work).code, 0);
+  work.check_exit_codes = true;
+  const Ran ran = run(work);
+  EXPECT_EQ(ran.code, 6);
+  EXPECT_EQ(ran.output.find("\nwent on"), std::string::npos) << ran.output;
+}
+
 TEST_P(ScriptText, AfterScriptTakesItsStatusFromWhoRunsIt) {
   Work work;
   work.environment = {{"CI_JOB_STATUS", "running"}};
