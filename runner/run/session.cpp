@@ -118,6 +118,8 @@ RunSettings Session::run_settings(RunId run, const fs::path& directory, const Sn
   settings.network = settings_.network;
   settings.secrets = settings_.secrets;
   settings.protected_ref = settings_.protected_ref;
+  settings.predefined = settings_.predefined;
+  settings.credentials = settings_.credentials;
   settings.last_commit = [this](const std::string& path) {
     return last_commit_of(settings_.project, settings_.revision, path);
   };
@@ -211,6 +213,7 @@ ChildEnd Session::run_child(const ChildStart& start, RunId run, const Snapshot& 
   settings.text = start.pipeline.text;
   settings.options = start.pipeline.options;
   settings.event = "parent_pipeline";
+  settings.predefined = start.pipeline.predefined;
   SessionSettings::Parent parent;
   parent.run = run;
   parent.job = start.parent;
