@@ -247,6 +247,8 @@ constexpr JobKeyword job_table[] = {
     {{"release", of_job<&Job::release>}},
     {{"pages", of_job<&Job::pages>}},
     {{"publish", read_publish, shape_for<std::string>}},
+    {{"id_tokens", of_job<&Job::id_tokens>}, in_default},
+    {{"secrets", of_job<&Job::secrets>}},
     {{"start_in", read_start_in_field, shape_for<std::chrono::seconds>}},
     {{"coverage", [](Reader& r, const Key& k, Yaml y, JobDraft& d) { return read_coverage(r, k, y, d.job->coverage); },
       Shape{[] { return std::string(R"({"type":"string","pattern":"^/.*/[ims]*$"})"); }}}},
@@ -260,9 +262,8 @@ constexpr JobKeyword job_table[] = {
     {{"inputs", already_done, inputs_shape}},
     {{"hooks", read_hooks, Shape{[] { return mapping_shape(hook_fields); }}}, in_default},
     // GitLab's, not carried out yet.
-    {{"id_tokens", nullptr, Support::left_out, no_server}, in_default},
-    {{"identity", nullptr, Support::left_out, no_server}, in_default},
-    {{"secrets", nullptr, Support::left_out, "give secrets with `--secret NAME`"}},
+    {{"identity", nullptr, Support::left_out, "it is between GitLab.com and Google Cloud; use `id_tokens`"},
+     in_default},
     {{"dast_configuration", nullptr, Support::left_out, no_server}},
     // Ours, not carried out yet.
     {{"scan", nullptr, Support::refused, step_note}},

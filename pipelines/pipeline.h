@@ -137,6 +137,33 @@ struct Release {
   std::vector<Link> links;
 };
 
+// One of `id_tokens` (docs.gitlab.com/ci/yaml/#id_tokens): a variable that holds a JSON Web Token.
+struct IdToken {
+  std::string name;
+  std::vector<std::string> audience;  // unexpanded
+  bool list = false;                  // `aud` was written as a list, and stays one in the token
+  Mark mark;
+};
+
+// One of `secrets` (docs.gitlab.com/ci/yaml/#secrets): a variable whose value stands elsewhere. All texts unexpanded.
+struct Secret {
+  struct Vault {
+    std::string engine = "kv-v2";       // kv-v2, kv-v1 or generic
+    std::string engine_path = "kv-v2";  // where it is mounted
+    std::string path, field;
+  };
+  struct Cloud {
+    std::string name, version;  // version: empty: the newest
+  };
+  std::string name;
+  std::optional<Vault> vault;
+  std::optional<Cloud> azure_key_vault, gcp_secret_manager;
+  std::string left_out;  // the provider, where it is one that is only checked
+  bool file = true;      // the variable is the path of a file with the value
+  std::string token;     // empty: the job's first ID token
+  Mark mark;
+};
+
 // Which other runs and jobs a run makes superfluous (workflow:auto_cancel). Absent: not said here.
 enum class OnNewCommit : std::uint8_t { conservative, interruptible, none };
 struct AutoCancel {
@@ -234,6 +261,8 @@ struct Job {
   std::vector<Cache> caches;  // at most four
   std::optional<Pages> pages;
   std::optional<Release> release;
+  std::vector<IdToken> id_tokens;
+  std::vector<Secret> secrets;
   std::optional<std::vector<Rule>> rules;
   std::optional<Policy> only, except;  // never beside `rules`
   When when = When::on_success;

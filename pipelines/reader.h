@@ -150,6 +150,8 @@ bool read(Reader&, const Key&, Yaml, Artifacts& out);
 bool read(Reader&, const Key&, Yaml, std::vector<Cache>& out);
 bool read(Reader&, const Key&, Yaml, Pages& out);
 bool read(Reader&, const Key&, Yaml, Release& out);
+bool read(Reader&, const Key&, Yaml, std::vector<IdToken>& out);
+bool read(Reader&, const Key&, Yaml, std::vector<Secret>& out);
 bool read(Reader&, const Key&, Yaml, AllowFailure& out);
 bool read(Reader&, const Key&, Yaml, Retry& out);
 bool read(Reader&, const Key&, Yaml, Environment& out);

@@ -48,6 +48,8 @@ std::string shape_of(const Parallel*);
 std::string shape_of(const Downstream*);
 std::string shape_of(const Release*);
 std::string shape_of(const Pages*);
+std::string shape_of(const std::vector<IdToken>*);
+std::string shape_of(const std::vector<Secret>*);
 std::string shape_of(const AllowFailure*);
 std::string shape_of(const Retry*);
 std::string shape_of(const Environment*);

@@ -82,6 +82,7 @@ int run(int argc, char** argv) {
   add_plan(app, line);
   add_records(app, line);
   add_cache(app, line);
+  add_issuer(app, line);
   add_upkeep(app, line);
   for (CLI::App* command : app.get_subcommands([](CLI::App*) { return true; })) move_examples_to_footer(*command);
   try {

@@ -25,6 +25,7 @@ void add_exec(CLI::App&, CommandLine&);     // exec, resume
 void add_plan(CLI::App&, CommandLine&);     // lint, plan, preview, schema
 void add_records(CLI::App&, CommandLine&);  // runs, logs, artifacts, gc
 void add_cache(CLI::App&, CommandLine&);    // cache list, cache clear
+void add_issuer(CLI::App&, CommandLine&);   // issuer keys, configuration, write, rotate
 void add_upkeep(CLI::App&, CommandLine&);   // doctor, completion, __jobs, __supervise
 
 }  // namespace runner

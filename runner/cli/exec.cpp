@@ -170,6 +170,14 @@ std::vector<ProjectVariable> project_of(const json& array, const std::vector<Nam
   return variables;
 }
 
+// Whether a job has what is to be masked and is known to its own process only.
+bool has_credentials(const Loaded& loaded) {
+  return std::any_of(loaded.plan.jobs.begin(), loaded.plan.jobs.end(), [&](const pipelines::PlannedJob& planned) {
+    const pipelines::Job& job = loaded.parsed.pipeline.jobs[planned.job];
+    return planned.included && (!job.id_tokens.empty() || !job.secrets.empty());
+  });
+}
+
 std::string record(const Loaded& loaded, const ExecOptions& options, const Config& config) {
   const json document{
       {"file", fs::absolute(loaded.file.path).string()},
@@ -178,6 +186,7 @@ std::string record(const Loaded& loaded, const ExecOptions& options, const Confi
       {"variables", values_json(loaded.inputs.variables)},
       {"project", project_json(loaded.inputs.project)},
       {"secrets", loaded.inputs.secret_names},
+      {"credentials", has_credentials(loaded)},
       {"jobs", loaded.inputs.jobs},
       {"job_inputs", values_json(loaded.inputs.job_inputs)},
       {"needs", loaded.inputs.with_needs},
@@ -272,6 +281,12 @@ std::unique_ptr<Loaded> load_recorded_child(const Loaded& parent, const ChildReq
                     recorded_inputs(json::parse(request.taken_up->options)), masked);
 }
 
+std::map<std::string, std::string> predefined_of(const Loaded& loaded) {
+  std::map<std::string, std::string> all;
+  for (const auto& [name, value] : loaded.inputs.predefined) all[name] = value;
+  return all;
+}
+
 // Jobs' threads call it.
 ChildLoader child_loader(const Loaded& parent, const Config& config, const ExecOptions& options,
                          const std::vector<NamedValue>& masked) {
@@ -291,6 +306,7 @@ ChildLoader child_loader(const Loaded& parent, const Config& config, const ExecO
       }
       child->text = loaded->text;
       child->options = record(*loaded, options, config);
+      child->predefined = predefined_of(*loaded);
       child->parsed = std::move(loaded->parsed);
       child->plan = std::move(loaded->plan);
     } catch (const std::runtime_error& error) {
@@ -393,6 +409,8 @@ int start(Store& store, const Start& what) {
   settings.process_modes = process_modes(what.config.process_modes);
   settings.protected_ref = variable("CI_COMMIT_REF_PROTECTED") == "true";
   settings.caches = what.config.cache_limits();
+  settings.predefined = predefined_of(loaded);
+  settings.credentials = credential_settings(what.config);
   for (const auto& secret : what.masked) settings.secrets.push_back(secret.value);
   settings.limits.parallel = what.config.parallel.value != 0 ? what.config.parallel.value
                                                              : 2 * std::max(1U, std::thread::hardware_concurrency());

@@ -42,6 +42,7 @@ LastWords::LastWords(Store& store, RunId run) : store_(store) {
   if (!recorded) return;
   const auto options = nlohmann::json::parse(recorded->options, nullptr, false);
   has_secrets_ = options.is_object() && options.contains("secrets") && !options["secrets"].empty();
+  has_secrets_ = has_secrets_ || (options.is_object() && options.value("credentials", false));
 }
 
 void LastWords::keep(const AttemptRow& attempt, executors::Execution& execution, std::stop_token stopped) {

@@ -32,6 +32,30 @@ IncludeSettings include_settings(const Config& config) {
   return settings;
 }
 
+CredentialSettings credential_settings(const Config& config, const EnvironmentLookup& environment) {
+  CredentialSettings settings;
+  const Setting<std::string>& issuer = config.id_tokens.issuer;
+  settings.issuer = issuer.value;
+  while (settings.issuer.ends_with('/')) settings.issuer.pop_back();
+  const bool has_scheme = settings.issuer.starts_with("https://") || settings.issuer.starts_with("http://");
+  if (!has_scheme || settings.issuer.ends_with(':') || settings.issuer.find_first_of("?# ") != std::string::npos) {
+    throw ConfigError(issuer.origin + ": id_tokens.issuer: expected an address like https://ci.example.com, not \"" +
+                      issuer.value + "\"");
+  }
+  settings.key =
+      config.id_tokens.key.value.empty()
+          ? std::filesystem::path(std::filesystem::absolute(config.database.value).string() + ".id_token_key")
+          : std::filesystem::absolute(config.id_tokens.key.value);
+  // The names that Vault's and Azure's own clients look for.
+  settings.ca_file = config.secrets.ca_file.value.string();
+  if (settings.ca_file.empty()) settings.ca_file = environment("VAULT_CACERT").value_or("");
+  settings.ca_path = environment("VAULT_CAPATH").value_or("");
+  if (const auto authority = environment("AZURE_AUTHORITY_HOST"); authority && !authority->empty()) {
+    settings.azure_authority = *authority;
+  }
+  return settings;
+}
+
 std::string now_text() {
   const auto now = std::chrono::system_clock::now();
   const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count() % 1000;

@@ -7,6 +7,7 @@
 #include "runner/cli/commands.h"
 #include "runner/config/config.h"
 #include "runner/hosts/include_files.h"
+#include "runner/run/credentials.h"
 #include "runner/store/store.h"
 
 namespace runner {
@@ -17,6 +18,8 @@ Config configuration(const CommandLine&);
 std::unique_ptr<Store> open_store(const Config&, bool read_only = false);
 // What the configuration says of `include`.
 IncludeSettings include_settings(const Config&);
+// What the configuration and the environment say of ID tokens and of servers that have secrets. Throws ConfigError.
+CredentialSettings credential_settings(const Config&, const EnvironmentLookup& = process_environment());
 std::string now_text();  // ISO 8601, UTC, milliseconds
 
 }  // namespace runner

@@ -264,6 +264,9 @@ void for_each_key(AnyConfig& c, const Each& each) {
   each("include", "projects", "RUNNER_INCLUDE_PROJECTS", c.include.projects);
   each("cache", "limit", "RUNNER_CACHE_LIMIT", c.cache.limit);
   each("cache", "days", "RUNNER_CACHE_DAYS", c.cache.days);
+  each("id_tokens", "issuer", "RUNNER_ID_TOKENS_ISSUER", c.id_tokens.issuer);
+  each("id_tokens", "key", "RUNNER_ID_TOKENS_KEY", c.id_tokens.key);
+  each("secrets", "ca_file", "RUNNER_SECRETS_CA_FILE", c.secrets.ca_file);
   each("logs", "limit", "RUNNER_LOG_LIMIT", c.log_limit);
 }
 

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "executors/make.h"
+#include "runner/secrets/id_token.h"
 #include "runner/store/store.h"
 
 namespace runner {
@@ -74,6 +75,14 @@ struct Config {
     Setting<std::uint64_t> limit{std::uint64_t{20} << 30};  // bytes of all caches together
     Setting<std::int64_t> days{30};                         // without a use; 0: for ever
   } cache;
+
+  struct IdTokens {
+    Setting<std::string> issuer{default_issuer};  // a URL, without a slash at the end
+    Setting<std::filesystem::path> key;           // PEM; empty: beside the database
+  } id_tokens;
+  struct Secrets {
+    Setting<std::filesystem::path> ca_file;  // PEM: whom servers that have secrets may be certified by
+  } secrets;
 
   Setting<std::uint64_t> log_limit{100'000'000};  // [logs] limit: bytes kept of one job's log
 

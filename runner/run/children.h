@@ -32,10 +32,11 @@ struct ChildRequest {
 };
 
 struct ChildPipeline {
-  std::string file;       // how messages call it
-  std::string text;       // what makes it again: a pipeline file
-  std::string options;    // JSON for whoever resumes it
-  std::string complaint;  // why it cannot be made, in one line; then there is nothing else
+  std::string file;                               // how messages call it
+  std::string text;                               // what makes it again: a pipeline file
+  std::string options;                            // JSON for whoever resumes it
+  std::map<std::string, std::string> predefined;  // its predefined variables, for ID tokens
+  std::string complaint;                          // why it cannot be made, in one line; then there is nothing else
   pipelines::Parsed parsed;
   pipelines::Plan plan;
 };

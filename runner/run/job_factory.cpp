@@ -5,8 +5,10 @@
 #include <sys/utsname.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "pipelines/duration.h"
+#include "pipelines/job_variables.h"
 #include "pipelines/variables.h"
 #include "runner/run/feature_flags.h"
 #include "runner/run/releases.h"
@@ -215,6 +217,46 @@ DownstreamRequest JobFactory::downstream(pipelines::JobIndex index, const JobInp
   return request;
 }
 
+TokenFacts JobFactory::token_facts(const JobKey& key, std::string job_id, std::chrono::seconds timeout) const {
+  const pipelines::Job& job = pipeline_.jobs[key.job];
+  TokenFacts facts;
+  facts.predefined = settings_.predefined;
+  facts.run = std::to_string(settings_.run);
+  facts.job = std::move(job_id);
+  facts.timeout = timeout;
+  if (job.environment) {
+    // From the keyword itself: CI_ENVIRONMENT_NAME is a variable, and a file may set it.
+    const std::string name = plan_.variables(pipeline_, key.job).expanded().expand(job.environment->name);
+    facts.environment = {
+        name, job.environment->action.empty() ? "start" : job.environment->action,
+        job.environment->tier.empty() ? std::string(pipelines::environment_tier(name)) : job.environment->tier};
+  }
+  return facts;
+}
+
+// The run's secrets and the masked variables among these.
+void JobFactory::mask(Made& made, const VariableSet& expanded) const {
+  std::vector<std::string> masked;
+  for (const auto& [name, entry] : expanded.entries()) {
+    if (!entry.masked || entry.value.empty()) continue;
+    if (too_short(entry.value))
+      made.short_secrets.push_back(name);
+    else if (std::find(settings_.secrets.begin(), settings_.secrets.end(), entry.value) == settings_.secrets.end())
+      masked.push_back(entry.value);
+  }
+  made.masked = settings_.secrets;
+  if (masked.empty()) {
+    made.secrets = secrets_;
+  } else {
+    mask_too(made, masked);
+  }
+}
+
+void mask_too(JobFactory::Made& made, const std::vector<std::string>& values) {
+  made.masked.insert(made.masked.end(), values.begin(), values.end());
+  made.secrets = SecretSet(made.masked);
+}
+
 // Those of other runs lie below what this run's jobs left.
 JobInputs JobFactory::with_upstream(pipelines::JobIndex index, const JobInputs& inputs, Made& made) const {
   JobInputs all;
@@ -268,7 +310,8 @@ JobFactory::Made JobFactory::make(const JobKey& key, const JobInputs& given) con
   const auto predefine = [&](std::string_view name, std::string value) {
     variables.set(name, std::move(value), Precedence::predefined, /*expand=*/false);
   };
-  predefine("CI_JOB_ID", fmt::format("{}{:05}", settings_.run, number));
+  const std::string job_id = fmt::format("{}{:05}", settings_.run, number);
+  predefine("CI_JOB_ID", job_id);
   predefine("CI_PIPELINE_ID", std::to_string(settings_.run));
   predefine("CI_PIPELINE_IID", std::to_string(settings_.run));
   predefine("CI_JOB_STATUS", "running");
@@ -366,19 +409,26 @@ JobFactory::Made JobFactory::make(const JobKey& key, const JobInputs& given) con
   made.warnings.insert(made.warnings.end(), findings.warnings.begin(), findings.warnings.end());
   made.refused = std::move(findings.refused);
 
-  std::vector<std::string> masked;
-  for (const auto& [name, entry] : expanded.entries()) {
-    if (!entry.masked || entry.value.empty()) continue;
-    if (too_short(entry.value))
-      made.short_secrets.push_back(name);
-    else if (std::find(settings_.secrets.begin(), settings_.secrets.end(), entry.value) == settings_.secrets.end())
-      masked.push_back(entry.value);
-  }
-  if (masked.empty()) {
-    made.secrets = secrets_;
-  } else {
-    masked.insert(masked.end(), settings_.secrets.begin(), settings_.secrets.end());
-    made.secrets = SecretSet(masked);
+  mask(made, expanded);
+  if (!job.id_tokens.empty() || !job.secrets.empty()) {
+    const std::string image = spec.image;
+    made.credentials = [this, &job, variables, image, facts = token_facts(key, job_id, timeout)](
+                           Made& into, std::chrono::steady_clock::time_point until, const std::stop_token& stop) {
+      Credentials credentials = make_credentials({job, variables, facts, settings_.credentials, until, stop});
+      if (!settings_.shell) {
+        credentials.variables.set("CI_JOB_IMAGE", image, Precedence::predefined, /*expand=*/false);
+      }
+      into.work.environment = environment_of(credentials.variables);
+      into.work.files = files_of(credentials.variables);
+      std::vector<std::string> told = std::exchange(into.short_secrets, {});
+      mask(into, credentials.variables);
+      for (const std::string& name : into.short_secrets) {
+        if (std::find(told.begin(), told.end(), name) != told.end()) continue;
+        credentials.warnings.push_back(
+            fmt::format("the secret {} has under {} characters and cannot be masked", name, shortest_secret));
+      }
+      return credentials;
+    };
   }
   made.artifacts_name = expanded.expand(job.artifacts.name.empty() ? "artifacts" : job.artifacts.name);
   made.expire_in = job.artifacts.expire_in;

@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -18,6 +19,7 @@
 #include "pipelines/plan.h"
 #include "runner/hosts/checkout.h"
 #include "runner/run/cache_use.h"
+#include "runner/run/credentials.h"
 #include "runner/run/events.h"
 #include "runner/run/source_choice.h"
 #include "runner/run/upstream.h"
@@ -46,6 +48,9 @@ struct RunSettings {
   std::function<std::string(const std::string& path)> last_commit;
   // For needs:pipeline:job; empty: there are no other runs.
   std::function<UpstreamArtifacts(const std::string& pipeline, const std::string& job)> upstream;
+  // The run's predefined variables as they were made: what ID tokens say, whatever a file sets.
+  std::map<std::string, std::string> predefined;
+  CredentialSettings credentials;
 };
 
 // What a `trigger` job is to run.
@@ -88,7 +93,12 @@ class JobFactory {
     std::function<bool(const executors::JobResult&)> wants_help;
     std::optional<DownstreamRequest> downstream;  // then there is neither sandbox nor work
     Attempts attempts;
-    std::string refused;  // why it cannot run at all; one line
+    std::string refused;              // why it cannot run at all; one line
+    std::vector<std::string> masked;  // the values behind `secrets`
+    // Of a job with `id_tokens` or `secrets`: makes and fetches them and lays them into `work`, `masked` and `secrets`.
+    // Called on the job's thread when its turn has come; throws WorldError. What it says is Credentials' log and
+    // warnings.
+    std::function<Credentials(Made&, std::chrono::steady_clock::time_point until, const std::stop_token&)> credentials;
   };
   Made make(const JobKey&, const JobInputs&) const;
 
@@ -102,12 +112,17 @@ class JobFactory {
  private:
   DownstreamRequest downstream(pipelines::JobIndex, const JobInputs&) const;
   JobInputs with_upstream(pipelines::JobIndex, const JobInputs&, Made&) const;
+  TokenFacts token_facts(const JobKey&, std::string job_id, std::chrono::seconds timeout) const;
+  void mask(Made&, const pipelines::VariableSet& expanded) const;
 
   const pipelines::Pipeline& pipeline_;
   const pipelines::Plan& plan_;
   RunSettings settings_;
   SecretSet secrets_;  // of the run alone: most jobs have no others, and compiling the set costs
 };
+
+// Looks for more values in all that the job says from now on.
+void mask_too(JobFactory::Made&, const std::vector<std::string>& values);
 
 std::string timestamp(Clock::time_point);  // ISO 8601, UTC, seconds: CI_JOB_STARTED_AT
 

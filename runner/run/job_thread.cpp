@@ -1,15 +1,20 @@
 #include "runner/run/job_thread.h"
 
+#include <fcntl.h>
 #include <fmt/core.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
+#include <cstring>
 #include <exception>
 #include <fstream>
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "executors/unique_fd.h"
 #include "runner/run/console_report.h"
 #include "runner/run/coverage.h"
 #include "runner/run/releases.h"
@@ -264,6 +269,33 @@ std::vector<std::string> JobThread::keep_caches(const std::vector<executors::Col
   return lines;
 }
 
+// --- ID tokens and secrets -------------------------------------------------------------------------------------------
+
+std::vector<std::string> JobThread::take_credentials(executors::Notices& notices, const std::stop_token& stop) {
+  if (!made_.credentials) return {};
+  const Credentials made = made_.credentials(made_, std::chrono::steady_clock::now() + made_.work.timeout, stop);
+  for (const auto& warning : made.warnings) notices.warning(warning);
+  const executors::UniqueFd file(
+      ::open(masked_file().c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
+  const std::string text = nlohmann::json(made_.masked).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  if (!file || ::write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
+    throw executors::WorldError("runner_system_failure",
+                                fmt::format("cannot write {}: {}", masked_file().string(), std::strerror(errno)));
+  }
+  return made.log;
+}
+
+// Beside the job's own directory, which has the values too while the job runs: for the runner that takes the job up
+// should this one die. The tokens and secrets it would make and fetch now are others.
+std::filesystem::path JobThread::masked_file() const { return made_.spec.layer.string() + ".masked"; }
+
+void JobThread::mask_as_before() {
+  if (!made_.credentials) return;
+  std::ifstream file(masked_file());
+  const nlohmann::json all = nlohmann::json::parse(file, nullptr, false);
+  if (all.is_array()) mask_too(made_, all.get<std::vector<std::string>>());
+}
+
 // --- one attempt -----------------------------------------------------------------------------------------------------
 
 // After the script, if it passed; GitLab's runner does it before after_script, which cannot tell.
@@ -350,6 +382,7 @@ AttemptEnded JobThread::work(const std::stop_token& stop) {
   std::vector<std::string> about_caches;
   if (adopted_) {
     ended.started = true;
+    mask_as_before();
     find_restored();
     execution = context_.executor.adopt(made_.spec, adopted_->handle, adopted_->raw);
     if (!execution) {
@@ -369,7 +402,11 @@ AttemptEnded JobThread::work(const std::stop_token& stop) {
   }
 
   ended.started = true;
-  if (!adopted_) set_started_at(made_.work.environment);
+  std::vector<std::string> about_credentials;
+  if (!adopted_) {
+    about_credentials = take_credentials(notices, stop);
+    set_started_at(made_.work.environment);
+  }
   JobLog log(key_, context_.observers, made_.secrets, adopted_ ? adopted_->raw : 0);
   std::optional<CoverageFinder> coverage;
   if (!made_.coverage.empty()) {
@@ -377,6 +414,7 @@ AttemptEnded JobThread::work(const std::stop_token& stop) {
     if (adopted_) context_.keeper.read_log(key_, [&](std::string_view bytes) { coverage->feed(bytes); });
     log.read_too(&*coverage);
   }
+  log.section("resolve_secrets", about_credentials);
   log.section_before_script("restore_cache", std::move(about_caches));
   ended.result = execution->run(made_.work, log, notices, stop);
   // Nothing of the job has run then, nor been logged.
@@ -389,6 +427,7 @@ AttemptEnded JobThread::work(const std::stop_token& stop) {
   }
   log.finish();
   if (coverage) ended.coverage = coverage->finish();
+  if (std::error_code ignored; made_.credentials) std::filesystem::remove(masked_file(), ignored);
   const bool failed = ended.result.outcome == pipelines::Outcome::failed ||  //
                       ended.result.outcome == pipelines::Outcome::broken;
   // What it holds, the next job can use while this one's artifacts are stored.

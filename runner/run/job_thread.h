@@ -103,6 +103,9 @@ class JobThread {
   std::vector<std::string> keep_caches(const std::vector<executors::CollectedCache>&, executors::Notices&);
   void find_restored();
   void remember_restored() const;
+  std::vector<std::string> take_credentials(executors::Notices&, const std::stop_token&);
+  void mask_as_before();
+  std::filesystem::path masked_file() const;
   std::filesystem::path restored_file() const;
   void use_restored();
   void release(AttemptEnded&, JobLog&, executors::Notices&);

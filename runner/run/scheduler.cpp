@@ -72,6 +72,9 @@ bool wants_retry(const pipelines::Retry& retry, const executors::JobResult& resu
   // script's, a lost job or artifacts that could not be kept are the system's.
   if (result.reason == "image_pull_failure" || result.reason == "oom") return listed("script_failure");
   if (result.reason == "lost" || result.reason == "artifacts_failed") return listed("runner_system_failure");
+  // gitlab-runner's newer words, which it tells older servers as these (common/network.go).
+  if (result.reason == "runner_configuration_error") return listed("script_failure");
+  if (result.reason == "runner_external_dependency_failure") return listed("runner_system_failure");
   if (result.reason == "job_execution_timeout") return listed("stuck_or_timeout_failure");
   return result.reason.empty() && listed("unknown_failure");
 }

@@ -133,6 +133,8 @@ RunSettings Session::run_settings(RunId run, const fs::path& directory, Checkout
   settings.network = settings_.network;
   settings.secrets = settings_.secrets;
   settings.protected_ref = settings_.protected_ref;
+  settings.predefined = settings_.predefined;
+  settings.credentials = settings_.credentials;
   settings.last_commit = [this](const std::string& path) {
     return last_commit_of(settings_.project, settings_.revision, path);
   };
@@ -240,6 +242,7 @@ ChildEnd Session::run_child(const ChildStart& start, RunId run, Checkouts& check
   settings.text = start.pipeline.text;
   settings.options = start.pipeline.options;
   settings.event = "parent_pipeline";
+  settings.predefined = start.pipeline.predefined;
   SessionSettings::Parent parent;
   parent.run = run;
   parent.job = start.parent;

@@ -38,6 +38,8 @@ struct SessionSettings {
   bool protected_ref = false;                        // the run's branch is a protected one
   GcOptions caches;                                  // how much of them is kept
   Limits limits;
+  std::map<std::string, std::string> predefined;  // as they were made: for ID tokens
+  CredentialSettings credentials;
   ChildLoader load_child;
   FailureHelp* help = nullptr;
   // A child pipeline's: what it shares with its parent.

@@ -543,6 +543,19 @@ TEST_F(SchedulerTest, ALostJobIsBrokenAndNotRunAgain) {
   EXPECT_EQ(count(executor_->history, "run a"), 0U);
 }
 
+TEST(WantsRetry, OfSecretsThatCouldNotBeHad) {
+  executors::JobResult broken;
+  broken.outcome = Outcome::broken;
+  broken.reason = "runner_configuration_error";
+  EXPECT_TRUE(wants_retry({1, {"script_failure"}, {}}, broken, 1));
+  EXPECT_FALSE(wants_retry({1, {"runner_system_failure"}, {}}, broken, 1));
+  broken.reason = "runner_external_dependency_failure";
+  EXPECT_TRUE(wants_retry({1, {"runner_system_failure"}, {}}, broken, 1));
+  EXPECT_FALSE(wants_retry({1, {"script_failure"}, {}}, broken, 1));
+  broken.reason = "secrets_provider_not_found";
+  EXPECT_TRUE(wants_retry({1, {"secrets_provider_not_found"}, {}}, broken, 1));
+}
+
 TEST(WantsRetry, WhenAndExitCodesAreAlternatives) {
   executors::JobResult failed;
   failed.outcome = Outcome::failed;
