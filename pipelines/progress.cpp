@@ -319,6 +319,7 @@ std::vector<JobIndex> Progress::likely_next(std::size_t limit) const {
     waits.add(self.stages[i].waits);
     for (const JobIndex job : self.stages[i + 1].jobs) {
       if (found + sure == limit || ++looked_at > 8 * limit + 64) break;
+      if (self.jobs[job].state != State::pending) continue;  // settled or cancelled before its stage's turn
       if (self.waits_for_person(job) || !self.may_run(job, waits)) continue;
       likely.push_back(job);
       ++found;

@@ -57,7 +57,8 @@ Tracked read_index(const git::Opened& opened) {
 // file whose times do not fit the index, at each run.)
 class Walker {
  public:
-  Walker(fs::path except, std::vector<SourceFile>& out) : except_(std::move(except)), out_(out) {
+  Walker(fs::path except, std::vector<SourceFile>& out, std::vector<std::string>* directories)
+      : except_(std::move(except)), out_(out), directories_(directories) {
     std::error_code error;
     except_is_directory_ = fs::is_directory(except_, error);
   }
@@ -97,6 +98,9 @@ class Walker {
 
   void descend(const Repository& repository, const std::string& prefix) {
     const fs::path directory = repository.project / prefix;
+    if (directories_ != nullptr) {
+      directories_->push_back(repository.place + prefix);
+    }
     const std::unique_ptr<DIR, int (*)(DIR*)> stream(::opendir(directory.c_str()), &::closedir);
     if (!stream) {
       if (errno == ENOENT) {
@@ -167,11 +171,13 @@ class Walker {
   fs::path except_;
   bool except_is_directory_ = false;
   std::vector<SourceFile>& out_;
+  std::vector<std::string>* directories_;
 };
 
 }  // namespace
 
-std::vector<SourceFile> walk_sources(const fs::path& project_dir, const fs::path& except) {
+std::vector<SourceFile> walk_sources(const fs::path& project_dir, const fs::path& except,
+                                     std::vector<std::string>* directories) {
   std::error_code error;
   const fs::path project = fs::canonical(project_dir, error);
   if (error) {
@@ -182,7 +188,7 @@ std::vector<SourceFile> walk_sources(const fs::path& project_dir, const fs::path
     own.clear();  // the whole project would be left out
   }
   std::vector<SourceFile> files;
-  Walker(own, files).walk_repository(project, "", true);
+  Walker(own, files, directories).walk_repository(project, "", true);
   std::ranges::sort(files, {}, &SourceFile::path);
   return files;
 }

@@ -16,7 +16,9 @@ struct SourceFile {
   bool tracked = false;
 };
 
-// Sorted by path. See source_list().
-std::vector<SourceFile> walk_sources(const std::filesystem::path& project_dir, const std::filesystem::path& except);
+// Sorted by path. See source_list(). `directories`: where sources are or could be, below the project ("" is itself):
+// those that git does not ignore.
+std::vector<SourceFile> walk_sources(const std::filesystem::path& project_dir, const std::filesystem::path& except,
+                                     std::vector<std::string>* directories = nullptr);
 
 }  // namespace runner

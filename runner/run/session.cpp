@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "executors/workspace/tree.h"
 #include "pipelines/progress.h"
@@ -37,11 +38,14 @@ std::string word(const std::string& text) {
   return quoted + '\'';
 }
 
-std::string closing_words(const Scheduler::Result& result, const std::string& file) {
+// A child pipeline's jobs cannot be started by themselves.
+std::string closing_words(const Scheduler::Result& result, RunId run, bool child) {
+  if (result.replaced) return "a newer run takes its place";
   if (result.verdict != pipelines::Verdict::waiting) return {};
+  if (child) return fmt::format("stopped before {}", fmt::join(result.blocked, ", "));
   std::vector<std::string> words;
   for (const auto& job : result.blocked) words.push_back(word(job));
-  return fmt::format("stopped before {}; `runner exec {} {}` starts {}", fmt::join(result.blocked, ", "), word(file),
+  return fmt::format("stopped before {}; `runner retry {} {}` starts {}", fmt::join(result.blocked, ", "), run,
                      fmt::join(words, " "), result.blocked.size() == 1 ? "it" : "them");
 }
 
@@ -72,13 +76,13 @@ SessionResult Session::run(Observer& console, const std::stop_token& stop, std::
   if (settings_.parent) {
     return run_with(console, *settings_.parent->relay, *settings_.parent->snapshot, stop, taken_up);
   }
-  const Snapshot snapshot = taken_up ? snapshot_again(work, *taken_up) : take_snapshot(work, stop);
+  const Snapshot snapshot = first_snapshot(work, stop, taken_up);
   Relay relay(console);
   const SessionResult result = run_with(relay, relay, snapshot, stop, taken_up);
   // A run that nobody drives needs its own when it is resumed.
   std::vector<std::string> spare;
   for (const RunId orphan : store_.orphaned_runs()) {
-    if (auto name = snapshot_of(orphan)) spare.push_back(std::move(*name));
+    if (auto name = snapshot_of(store_, orphan)) spare.push_back(std::move(*name));
   }
   prune_snapshots(work / "s", snapshots_kept, spare);
   return result;
@@ -99,6 +103,13 @@ RunId Session::record_run(const Snapshot& snapshot) {
     run.parent_job = settings_.parent->job.job + 1;
   }
   for (const auto& job : pipeline_.jobs) run.jobs.push_back({job.name, job.stage});
+  if (settings_.retry) {
+    run.retry_of = settings_.retry->of;
+    for (const auto& [job, number] : settings_.retry->reused) {
+      run.jobs[job].reused_run = run.retry_of;
+      run.jobs[job].reused_job = number;
+    }
+  }
   const RunId id = store_.create_run(run);
   store_.add_event(id, run.started, snapshot_event, nlohmann::json{{"name", snapshot.name()}}.dump());
   return id;
@@ -160,6 +171,7 @@ SessionResult Session::run_with(Observer& console, Relay& relay, const Snapshot&
     started.parent = settings_.parent->run;
     started.parent_job = settings_.parent->job_name;
   }
+  if (settings_.retry) started.retry_of = settings_.retry->of;
   for (const auto& planned : plan_.jobs) {
     if (!planned.included) continue;
     started.jobs.push_back({planned.job, pipeline_.jobs[planned.job].name, pipeline_.jobs[planned.job].stage});
@@ -180,7 +192,8 @@ SessionResult Session::run_with(Observer& console, Relay& relay, const Snapshot&
                     });
   Scheduler scheduler(executor_, factory, recorder, recorder, children, observers, settings_.limits);
   const Scheduler::Result walked =
-      scheduler.run(progress, plan_, stop, taken_up ? earlier(result.run, directory) : Earlier{});
+      scheduler.run(progress, plan_, stop, taken_up || settings_.retry ? earlier(result.run, directory) : Earlier{},
+                    settings_.successor);
   result.verdict = walked.verdict;
   children.wait(stop);
   if (!settings_.parent) executor_.settle();
@@ -190,7 +203,7 @@ SessionResult Session::run_with(Observer& console, Relay& relay, const Snapshot&
   finished.time = Clock::now();
   finished.verdict = result.verdict;
   finished.duration = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begun);
-  finished.message = closing_words(walked, settings_.file);
+  finished.message = closing_words(walked, result.run, settings_.parent.has_value());
   for (const auto job : critical_path(plan_, spans.all())) finished.critical_path.push_back(factory.name(job));
   for (Observer* observer : observers) observer->on(finished);
 
@@ -207,6 +220,8 @@ SessionResult Session::run_with(Observer& console, Relay& relay, const Snapshot&
 ChildEnd Session::run_child(const ChildStart& start, RunId run, const Snapshot& snapshot, Relay& relay,
                             const std::stop_token& stop) {
   SessionSettings settings = settings_;
+  settings.retry.reset();
+  settings.successor.wanted = {};  // the parent decides for all
   settings.file = start.pipeline.file;
   settings.text = start.pipeline.text;
   settings.options = start.pipeline.options;
@@ -234,7 +249,7 @@ Snapshot Session::take_snapshot(const fs::path& work, const std::stop_token& sto
 }
 
 Snapshot Session::snapshot_again(const fs::path& work, RunId run) const {
-  const auto name = snapshot_of(run);
+  const auto name = snapshot_of(store_, run);
   if (!name) {
     throw StoreError(StoreFault::missing, fmt::format("run {} had not got as far as its first job", run),
                      "run the pipeline again with `runner exec`");
@@ -242,46 +257,71 @@ Snapshot Session::snapshot_again(const fs::path& work, RunId run) const {
   return open_snapshot(work / "s", *name);
 }
 
-std::optional<std::string> Session::snapshot_of(RunId run) const {
-  for (const auto& event : store_.events(run)) {
+Snapshot Session::first_snapshot(const fs::path& work, const std::stop_token& stop,
+                                 std::optional<RunId> taken_up) const {
+  if (taken_up) return snapshot_again(work, *taken_up);
+  if (settings_.retry && settings_.retry->same_sources) return snapshot_again(work, settings_.retry->of);
+  return take_snapshot(work, stop);
+}
+
+std::optional<std::string> snapshot_of(const Store& store, RunId run) {
+  for (const auto& event : store.events(run)) {
     if (event.kind == snapshot_event) return nlohmann::json::parse(event.json).at("name").get<std::string>();
   }
   return std::nullopt;  // its runner died before it was told
+}
+
+// `taken`: its files are asked for; else it is only to be told again.
+Earlier::Finished Session::finished(const JobRow& job, const std::vector<ArtifactRow>& kept, const fs::path& directory,
+                                    bool taken) const {
+  Earlier::Finished finished;
+  finished.end.key = {job.job - 1, job.attempts};
+  finished.end.time = time_of(job.finished.value_or(0));
+  finished.end.outcome = *job.outcome;
+  finished.end.allowed = job.allowed;
+  finished.end.exit_code = job.exit_code;
+  finished.end.reason = job.reason;
+  finished.end.message = job.message;
+  finished.end.duration = std::chrono::milliseconds(
+      std::max<UnixMs>(0, job.finished.value_or(0) - job.started.value_or(job.finished.value_or(0))));
+  finished.end.reused = job.reused_run;
+  if (job.reused_run != 0) finished.end.time = Clock::now();
+  for (const auto& artifact : kept) {
+    if (artifact.key.attempt != job.attempts || (!taken && artifact.kind == "archive")) continue;
+    executors::Collected part;
+    part.kind = artifact.kind;
+    part.directory = directory / fmt::format("k{}-{}", job.job, artifact.id);
+    part.files = artifact.files;
+    part.bytes = artifact.bytes;
+    finished.end.artifact_files += artifact.files;
+    finished.end.artifact_bytes += artifact.bytes;
+    store_.extract(artifact.id, part.directory);
+    finished.collected.push_back(std::move(part));
+  }
+  finished.end.coverage = job.coverage;
+  finished.end.reports = read_reports(finished.collected).summaries;
+  return finished;
 }
 
 Earlier Session::earlier(RunId run, const fs::path& directory) const {
   Earlier earlier;
   std::map<std::uint32_t, std::vector<ArtifactRow>> kept;
   for (auto& artifact : store_.list_artifacts(run)) kept[artifact.key.job].push_back(std::move(artifact));
-  for (const auto& job : store_.jobs(run)) {
+  const std::vector<JobRow> jobs = store_.jobs(run);
+  std::set<pipelines::JobIndex> taken;
+  for (const auto& job : jobs) {
+    if (job.state == JobState::final || !plan_.jobs[job.job - 1].included) continue;
+    for (const auto producer : plan_.artifacts_from(job.job - 1)) taken.insert(producer);
+  }
+  for (const auto& job : jobs) {
     const pipelines::JobIndex index = job.job - 1;
     if (job.state == JobState::final && job.outcome) {
-      if (job.attempts == 0) continue;  // skipped and the like: decided again, the same way
-      Earlier::Finished finished;
-      finished.end.key = {index, job.attempts};
-      finished.end.time = time_of(job.finished.value_or(0));
-      finished.end.outcome = *job.outcome;
-      finished.end.allowed = job.allowed;
-      finished.end.exit_code = job.exit_code;
-      finished.end.reason = job.reason;
-      finished.end.message = job.message;
-      finished.end.duration = std::chrono::milliseconds(
-          std::max<UnixMs>(0, job.finished.value_or(0) - job.started.value_or(job.finished.value_or(0))));
-      for (const auto& artifact : kept[job.job]) {
-        if (artifact.key.attempt != job.attempts) continue;
-        executors::Collected part;
-        part.kind = artifact.kind;
-        part.directory = directory / fmt::format("k{}-{}", job.job, artifact.id);
-        part.files = artifact.files;
-        part.bytes = artifact.bytes;
-        finished.end.artifact_files += artifact.files;
-        finished.end.artifact_bytes += artifact.bytes;
-        store_.extract(artifact.id, part.directory);
-        finished.collected.push_back(std::move(part));
+      // What was skipped and the like is decided again, the same way.
+      if (job.reused_run != 0) {
+        earlier.reused.emplace(index, finished(job, kept[job.job], directory, taken.count(index) != 0));
+      } else if (job.attempts != 0) {
+        earlier.finished.emplace(index, finished(job, kept[job.job], directory, /*taken=*/true));
       }
-      finished.end.coverage = job.coverage;
-      finished.end.reports = read_reports(finished.collected).summaries;
-      earlier.finished.emplace(index, std::move(finished));
     } else if (const auto attempt = store_.last_attempt(run, job.job); attempt && attempt->state == JobState::running) {
       earlier.running.emplace(index, Earlier::Running{attempt->key.attempt, attempt->handle, attempt->log_cursor,
                                                       time_of(attempt->started.value_or(unix_now()))});

@@ -39,6 +39,14 @@ struct SessionSettings {
   GcOptions caches;                                  // how much of them is kept
   Limits limits;
   ChildLoader load_child;
+  // A retry of an earlier run.
+  struct Retry {
+    RunId of = 0;
+    std::map<pipelines::JobIndex, std::uint32_t> reused;  // jobs that stand as they ended there, by its job, from 1
+    bool same_sources = false;                            // its snapshot; else one is taken
+  };
+  std::optional<Retry> retry;
+  Successor successor;
   // A child pipeline's: what it shares with its parent.
   struct Parent {
     RunId run = 0;
@@ -56,6 +64,9 @@ struct SessionResult {
   RunId run = 0;
   pipelines::Verdict verdict = pipelines::Verdict::passed;
 };
+
+// The name of the snapshot that a run was made of, for open_snapshot; absent: it did not get as far.
+std::optional<std::string> snapshot_of(const Store&, RunId);
 
 // `<database>.work`: job directories, layers and snapshots (0700). Made when missing. Throws WorldError.
 std::filesystem::path make_work_directory(const Store&);
@@ -76,8 +87,10 @@ class Session {
   RunSettings run_settings(RunId, const std::filesystem::path& directory, const Snapshot&) const;
   Snapshot take_snapshot(const std::filesystem::path& work, const std::stop_token&) const;
   Snapshot snapshot_again(const std::filesystem::path& work, RunId) const;
-  std::optional<std::string> snapshot_of(RunId) const;
+  Snapshot first_snapshot(const std::filesystem::path& work, const std::stop_token&, std::optional<RunId>) const;
   Earlier earlier(RunId, const std::filesystem::path& directory) const;
+  Earlier::Finished finished(const JobRow&, const std::vector<ArtifactRow>&, const std::filesystem::path& directory,
+                             bool taken) const;
 
   Store& store_;
   executors::Executor& executor_;

@@ -117,6 +117,15 @@ TEST(Progress, ASettledFailureHoldsBackAndHaltsNothing) {
   EXPECT_EQ(progress.verdict(), Verdict::failed);
 }
 
+TEST(Progress, WhatIsSettledIsNotPreparedAhead) {
+  Builder builder;
+  const JobIndex a = builder.add(0), settled = builder.add(1), next = builder.add(1);
+  Progress progress(builder.plan);
+  progress.begin({{settled, Outcome::passed, false}});
+  EXPECT_EQ(progress.next(), a);
+  EXPECT_EQ(progress.likely_next(3), Jobs{next});
+}
+
 TEST(Progress, AllSettledIsDoneAtOnce) {
   Builder builder;
   builder.add(0);
