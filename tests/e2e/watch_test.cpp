@@ -190,10 +190,13 @@ TEST_F(Watch, DoesNotGoWithRefOrDryRun) {
 
 // ---- workflow:auto_cancel:on_new_commit and interruptible
 
-constexpr const char* waits_in_a = R"(
-a: {interruptible: true, script: [echo "a $(cat source.txt)", 'while [ "$(cat source.txt)" = one ] && [ ! -e "$GATE/a" ]; do sleep 0.05; done']
-}
-)";
+constexpr const char* waits_in_a = R"yaml(
+a:
+  interruptible: true
+  script:
+    - echo "a $(cat source.txt)"
+    - while [ "$(cat source.txt)" = one ] && [ ! -e "$GATE/a" ]; do sleep 0.05; done
+)yaml";
 
 TEST_F(Watch, OnNewCommitConservativeReplacesARunWhoseJobsAreInterruptible) {
   project_.file("source.txt", "one").pipeline(waits_in_a);
