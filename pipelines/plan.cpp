@@ -83,9 +83,15 @@ class Planner {
     }
   }
 
+  // Keyword by keyword: what is not said stays as it is.
+  void obey(const AutoCancel& auto_cancel) {
+    plan_.cancel_on_failure = auto_cancel.on_job_failure.value_or(plan_.cancel_on_failure);
+    plan_.on_new_commit = auto_cancel.on_new_commit.value_or(plan_.on_new_commit);
+  }
+
   // Lays the matching rule's variables under every job's.
   bool admitted_by_workflow() {
-    plan_.cancel_on_failure = pipeline_.workflow.auto_cancel.on_job_failure.value_or(false);
+    obey(pipeline_.workflow.auto_cancel);
     if (!pipeline_.workflow.rules) return true;
     const std::vector<Rule>& rules = *pipeline_.workflow.rules;
     const auto find = [this](std::string_view name) { return plan_.shared_variables.find(name); };
@@ -96,8 +102,7 @@ class Planner {
     const std::optional<std::uint32_t> matched = rules_.first_match(rules, value);
     if (matched && rules[*matched].when != When::never) {
       plan_.shared_variables.set_all(rules[*matched].variables, Precedence::workflow_rule);
-      const std::optional<AutoCancel>& auto_cancel = rules[*matched].auto_cancel;
-      if (auto_cancel && auto_cancel->on_job_failure) plan_.cancel_on_failure = *auto_cancel->on_job_failure;
+      if (rules[*matched].auto_cancel) obey(*rules[*matched].auto_cancel);
       return true;
     }
     const auto shown = [&](std::string_view name) -> std::optional<std::string> {
@@ -190,6 +195,7 @@ class Planner {
       // A manual job is optional, unless it is a rule that makes it manual: then it blocks.
       planned.allow_failure.any = planned.when == When::manual && !(rule && rule->when);
     }
+    planned.interruptible = rule && rule->interruptible ? *rule->interruptible : job.interruptible.value_or(false);
     planned.dag = needs_of(job, planned) != nullptr;
   }
 

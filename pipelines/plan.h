@@ -76,6 +76,7 @@ struct PlannedJob {
   std::uint32_t rule = no_rule;  // the rule that decided, index into Job::rules
   When when = When::on_success;
   AllowFailure allow_failure;
+  bool interruptible = false;                    // a newer run may cancel it (the rule's word, else the job's)
   std::optional<std::chrono::seconds> start_in;  // with When::delayed
   // What it waits for. With `dag` only these (none: it starts at once); else every included job of the earlier stages
   // (not listed: a plan of 20,000 jobs would have millions of such edges). Included jobs only.
@@ -96,6 +97,7 @@ struct Plan {
                                         // Progress's started_manually (a manual job that was asked for by name runs)
   std::string name;                     // workflow:name, expanded: CI_PIPELINE_NAME
   bool cancel_on_failure = false;       // auto_cancel:on_job_failure: all
+  OnNewCommit on_new_commit = OnNewCommit::conservative;  // what a newer run cancels of this one, see again.h
   std::size_t included_count() const;
 
   // Why the job is in or out, one line: `rule 2: $CI_COMMIT_BRANCH ("main") == "main"`. Masked values are hidden.

@@ -180,6 +180,43 @@ struct Progress::Impl {
     ended.push_back({job, outcome});
   }
 
+  // The job runs from now on, whatever it waited for.
+  void start(JobIndex job) {
+    if (jobs[job].state == State::pending) --pending;
+    jobs[job].state = State::running;
+    promising.erase(place(job));
+    any_ran = true;
+    ++running;
+    ++stages[plan.jobs[job].stage].running;
+    each_dependent(job, [&](JobIndex dependent) {
+      --jobs[dependent].unstarted;
+      note_promising(dependent);
+    });
+  }
+
+  // A running job has ended. Returns what that means to those who wait for it.
+  Waits end(JobIndex job, Outcome outcome, bool allowed) {
+    jobs[job].state = State::ended;
+    --running;
+    --stages[plan.jobs[job].stage].running;
+    Waits meaning;
+    if (outcome == Outcome::manual && !allowed) {
+      blocked = true;  // for those who wait for it, it has not ended
+      return meaning;
+    }
+    if (outcome == Outcome::skipped || outcome == Outcome::manual) {
+      meaning.skipped = true;
+    } else if (outcome != Outcome::passed && !allowed) {
+      meaning.cancelled = outcome == Outcome::cancelled;
+      meaning.failed = !meaning.cancelled;
+      any_cancelled |= meaning.cancelled;
+      any_failed |= outcome == Outcome::failed;
+      any_broken |= outcome == Outcome::broken;
+    }
+    tell(job, meaning);
+    return meaning;
+  }
+
   // Those who waited for the job learn that it has ended. Its `unstarted` was counted down when it started.
   void tell(JobIndex job, const Waits& meaning) {
     Stage& stage = stages[plan.jobs[job].stage];
@@ -241,8 +278,10 @@ Progress::Progress(const Plan& plan, const std::vector<JobIndex>& started_manual
     : impl_(std::make_unique<Impl>(plan, started_manually, keep_going)) {}
 Progress::~Progress() = default;
 
-std::vector<Ended> Progress::begin() {
+std::vector<Ended> Progress::begin(const std::vector<Settled>& settled) {
   Impl& self = *impl_;
+  for (const Settled& each : settled) self.start(each.job);
+  for (const Settled& each : settled) self.end(each.job, each.outcome, each.allowed);
   self.release_current();
   for (const PlannedJob& job : self.plan.jobs) {
     if (job.included && job.dag && self.jobs[job.job].waiting == 0) self.decide(job.job, {});
@@ -256,14 +295,7 @@ std::optional<JobIndex> Progress::next() {
   if (self.ready.empty()) return std::nullopt;
   const JobIndex job = self.ready.begin()->second;
   self.ready.erase(self.ready.begin());
-  self.jobs[job].state = State::running;
-  self.any_ran = true;
-  ++self.running;
-  ++self.stages[self.plan.jobs[job].stage].running;
-  self.each_dependent(job, [&](JobIndex dependent) {
-    --self.jobs[dependent].unstarted;
-    self.note_promising(dependent);
-  });
+  self.start(job);
   return job;
 }
 
@@ -287,6 +319,7 @@ std::vector<JobIndex> Progress::likely_next(std::size_t limit) const {
     waits.add(self.stages[i].waits);
     for (const JobIndex job : self.stages[i + 1].jobs) {
       if (found + sure == limit || ++looked_at > 8 * limit + 64) break;
+      if (self.jobs[job].state != State::pending) continue;  // settled or cancelled before its stage's turn
       if (self.waits_for_person(job) || !self.may_run(job, waits)) continue;
       likely.push_back(job);
       ++found;
@@ -301,25 +334,7 @@ std::vector<JobIndex> Progress::likely_next(std::size_t limit) const {
 std::vector<Ended> Progress::finish(JobIndex job, Outcome outcome, bool allowed) {
   Impl& self = *impl_;
   if (self.jobs[job].state != State::running) return {};
-  self.jobs[job].state = State::ended;
-  --self.running;
-  --self.stages[self.plan.jobs[job].stage].running;
-  if (outcome == Outcome::manual && !allowed) {
-    self.blocked = true;  // for those who wait for it, it has not ended
-    if (!self.cancelled) self.settle();
-    return self.take_ended();
-  }
-  Waits meaning;
-  if (outcome == Outcome::skipped || outcome == Outcome::manual) {
-    meaning.skipped = true;
-  } else if (outcome != Outcome::passed && !allowed) {
-    meaning.cancelled = outcome == Outcome::cancelled;
-    meaning.failed = !meaning.cancelled;
-    self.any_cancelled |= meaning.cancelled;
-    self.any_failed |= outcome == Outcome::failed;
-    self.any_broken |= outcome == Outcome::broken;
-  }
-  self.tell(job, meaning);
+  const Waits meaning = self.end(job, outcome, allowed);
   if (meaning.failed && self.plan.cancel_on_failure && !self.keep_going && !self.cancelled) {
     self.halted = true;
     self.cancel_rest();
@@ -333,6 +348,24 @@ std::vector<Ended> Progress::cancel() {
   if (done()) return {};
   self.halted = false;
   self.cancel_rest();
+  return self.take_ended();
+}
+
+std::vector<Ended> Progress::cancel(const std::vector<JobIndex>& jobs) {
+  Impl& self = *impl_;
+  for (const JobIndex job : jobs) {
+    State& state = self.jobs[job].state;
+    if (state != State::pending && state != State::ready) continue;
+    if (state == State::pending) --self.pending;
+    state = State::ended;
+    self.ready.erase(self.place(job));
+    self.promising.erase(self.place(job));
+    self.ended.push_back({job, Outcome::cancelled});
+    self.any_cancelled = true;
+    self.each_dependent(job, [&](JobIndex dependent) { --self.jobs[dependent].unstarted; });
+    self.tell(job, Waits{false, true, false});
+  }
+  if (!self.cancelled) self.settle();
   return self.take_ended();
 }
 

@@ -33,6 +33,13 @@ struct Ended {
   Outcome outcome = Outcome::skipped;
 };
 
+// A job whose end is known before the run begins: it stands as an earlier run left it.
+struct Settled {
+  JobIndex job = 0;
+  Outcome outcome = Outcome::passed;
+  bool allowed = false;
+};
+
 // GitLab's rules (docs.gitlab.com/ee/ci/yaml, `when` and `needs`; lib/gitlab/ci/status/composite.rb):
 // - a job without needs waits until every job of the earlier stages has ended; a job with needs for those alone;
 // - on_success (delayed, manual): nothing it waited for failed. Allowed failures, skipped and optional manual jobs
@@ -61,8 +68,9 @@ class Progress {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  // Jobs that ended before any ran (a first stage's manual jobs, say); call once, first.
-  std::vector<Ended> begin();
+  // Jobs that ended before any ran (a first stage's manual jobs, say); call once, first. `settled` have ended whatever
+  // they wait for, and are in nothing that is returned; a failure among them halts nothing.
+  std::vector<Ended> begin(const std::vector<Settled>& settled = {});
 
   // A job that may start now; each is returned once. Order: by stage, then the file's order.
   std::optional<JobIndex> next();
@@ -80,6 +88,10 @@ class Progress {
   // Starts no further job: everything that has not started becomes cancelled. Returned as finish() does. What runs is
   // still to be finished.
   std::vector<Ended> cancel();
+
+  // Of these, the ones that have not started become cancelled, with what that means for those who wait for them. What
+  // of them runs is still to be finished. Returned as finish() does.
+  std::vector<Ended> cancel(const std::vector<JobIndex>&);
 
   // A failure ended the run (Plan::cancel_on_failure): what still runs is to be stopped and then finished.
   bool halted() const;

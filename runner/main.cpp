@@ -79,6 +79,7 @@ int run(int argc, char** argv) {
   app.add_option("--config", line.config, "the configuration file, in place of the usual ones");
   app.fallthrough();
   add_exec(app, line);
+  add_retry(app, line);
   add_plan(app, line);
   add_records(app, line);
   add_cache(app, line);

@@ -18,33 +18,18 @@
 #include "executors/job_directory.h"
 #include "executors/make.h"
 #include "pipelines/variables.h"
-#include "runner/cli/commands.h"
-#include "runner/cli/interrupt.h"
-#include "runner/cli/load.h"
-#include "runner/cli/plan_flags.h"
 #include "runner/cli/plan_text.h"
 #include "runner/cli/project_variables.h"
+#include "runner/cli/running.h"
 #include "runner/cli/setup.h"
-#include "runner/config/config.h"
 #include "runner/run/console.h"
 #include "runner/run/failure_help.h"
-#include "runner/run/session.h"
-#include "runner/store/store.h"
 
 namespace runner {
 namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
-
-struct ExecOptions {
-  PlanFlags plan;
-  std::vector<std::string> secrets, env_files;
-  std::string executor, image, network, pull, output, artifacts;
-  unsigned parallel = 0;
-  bool worktree = false, keep_going = false, dry_run = false, shell_on_fail = false, keep = false;
-  RunId resume = 0;
-};
 
 std::optional<ConsoleKind> console_kind(const std::string& output) {
   if (output.empty() || output == "auto") return std::nullopt;
@@ -62,6 +47,8 @@ std::optional<pipelines::PullPolicy> pull_policy(const std::string& text) {
   throw UsageError(fmt::format("--pull {}: expected always, missing or never", text));
 }
 
+}  // namespace
+
 Config configure(const CommandLine& line, const ExecOptions& options) {
   Config config = configuration(line);
   if (!options.executor.empty()) config.executor.set(parse_executor(options.executor, "--executor"), "--executor");
@@ -70,6 +57,8 @@ Config configure(const CommandLine& line, const ExecOptions& options) {
   if (options.parallel != 0) config.parallel.set(options.parallel, "--parallel");
   return config;
 }
+
+namespace {
 
 std::map<std::string, ProcessMode> process_modes(const Setting<executors::Environment>& setting) {
   std::map<std::string, ProcessMode> modes;
@@ -178,6 +167,51 @@ bool has_credentials(const Loaded& loaded) {
   });
 }
 
+json request_json(const MergeRequest& request) {
+  return {{"iid", request.iid},
+          {"title", request.title},
+          {"description", request.description},
+          {"milestone", request.milestone},
+          {"labels", request.labels},
+          {"assignees", request.assignees},
+          {"draft", request.draft},
+          {"approved", request.approved},
+          {"squash", request.squash}};
+}
+
+MergeRequest request_of(const json& object) {
+  return {object.at("iid"),       object.at("title"),    object.at("description"),
+          object.at("milestone"), object.at("labels"),   object.at("assignees"),
+          object.at("draft"),     object.at("approved"), object.at("squash")};
+}
+
+// What the command line said, for a retry that reads the file anew.
+json asked_json(const PlanFlags& flags) {
+  return {{"event", flags.event},
+          {"branch", flags.branch},
+          {"tag", flags.tag},
+          {"target_branch", flags.target_branch},
+          {"since", flags.since},
+          {"schedule", flags.schedule},
+          {"merge_request", request_json(flags.merge_request)},
+          {"protected", flags.is_protected},
+          {"inputs", flags.inputs}};
+}
+
+void set_asked(PlanFlags& flags, const json& asked) {
+  flags.event = asked.at("event");
+  flags.branch = asked.at("branch");
+  flags.tag = asked.at("tag");
+  flags.target_branch = asked.at("target_branch");
+  flags.since = asked.at("since");
+  flags.schedule = asked.at("schedule");
+  flags.merge_request = request_of(asked.at("merge_request"));
+  flags.is_protected = asked.at("protected");
+  flags.inputs = asked.at("inputs").get<std::vector<std::string>>();
+}
+
+}  // namespace
+
 std::string record(const Loaded& loaded, const ExecOptions& options, const Config& config) {
   const json document{
       {"file", fs::absolute(loaded.file.path).string()},
@@ -201,10 +235,13 @@ std::string record(const Loaded& loaded, const ExecOptions& options, const Confi
       {"keep_going", options.keep_going},
       {"keep", options.keep},
       {"project_path", loaded.git.project_path},
+      {"asked", asked_json(options.plan)},
   };
   // Paths and messages of a repository need not be UTF-8.
   return document.dump(-1, ' ', false, json::error_handler_t::replace);
 }
+
+namespace {
 
 // What record() wrote.
 PlanInputs recorded_inputs(const json& recorded) {
@@ -326,27 +363,19 @@ void write_artifacts(const Store& store, RunId run, const fs::path& directory) {
   }
 }
 
-int say_nothing_to_do(const Loaded& loaded, std::optional<ConsoleKind> kind) {
-  if (kind == ConsoleKind::json) {
-    const json finished{{"event", "run_finished"}, {"run", nullptr}, {"time", now_text()},
-                        {"outcome", "skipped"},    {"seconds", 0.0}, {"message", loaded.plan.empty_reason}};
-    std::cout << finished.dump(-1, ' ', false, json::error_handler_t::replace) << std::endl;
-  } else {
-    fmt::print("nothing to run: {}\n", loaded.plan.empty_reason);
-  }
-  return exit_code::passed;
+}  // namespace
+
+void Hurried::set(executors::Executor* executor) {
+  const std::lock_guard lock(mutex_);
+  executor_ = executor;
+  if (executor_ != nullptr && asked_) executor_->hurry();
 }
 
-// What is left when file, plan and configuration are known; `taken_up` is a run of an earlier process.
-struct Start {
-  const Loaded& loaded;
-  const Config& config;
-  const ExecOptions& options;
-  const std::vector<NamedValue>& masked;
-  std::string options_json;
-  std::optional<RunId> taken_up;
-  std::string database;  // as it was named on the command line; empty: it was not
-};
+void Hurried::hurry() {
+  const std::lock_guard lock(mutex_);
+  asked_ = true;
+  if (executor_ != nullptr) executor_->hurry();
+}
 
 void refuse_shell_without_terminal(const ExecOptions& options) {
   if (!options.shell_on_fail || (isatty(STDIN_FILENO) != 0 && isatty(STDOUT_FILENO) != 0)) return;
@@ -368,21 +397,24 @@ FailureHelp::Settings help_settings(const ExecOptions& options, const std::strin
 }
 
 int start(Store& store, const Start& what) {
+  // Before any thread is made: the signals are for this one thread.
+  Hurried hurried;
+  const Interrupt interrupt([&hurried] { hurried.hurry(); });
+  return start(store, what, interrupt.token(), hurried);
+}
+
+int start(Store& store, const Start& what, const std::stop_token& interrupted, Hurried& hurried) {
   const Loaded& loaded = what.loaded;
   const bool shell = what.config.executor.value == ExecutorKind::shell;
   if (!shell) refuse_jobs_without_image(loaded, what.config.image.value);
 
-  // Before any thread is made: the signals are for this one thread.
-  executors::Executor* hurried = nullptr;
-  Interrupt interrupt([&hurried] {
-    if (hurried != nullptr) hurried->hurry();
-  });
   const fs::path work = make_work_directory(store);
   const auto executor =
       shell ? executors::make_shell_executor(what.config.shell_settings(work, fs::read_symlink("/proc/self/exe")))
             : executors::make_docker_executor(what.config.docker_settings(store.owner(), work));
   executor->check();
-  hurried = executor.get();
+  hurried.set(executor.get());
+  const std::shared_ptr<void> no_more(nullptr, [&hurried](void*) { hurried.set(nullptr); });
 
   const auto variable = [&](std::string_view name) -> std::string {
     for (const auto& [known, value] : loaded.inputs.predefined) {
@@ -405,6 +437,8 @@ int start(Store& store, const Start& what) {
   settings.default_image = what.config.image.value;
   settings.pull = pull_policy(what.options.pull);
   settings.network = what.config.network.value;
+  settings.retry = what.retry;
+  settings.successor = what.successor;
   settings.load_child = child_loader(loaded, what.config, what.options, what.masked);
   settings.process_modes = process_modes(what.config.process_modes);
   settings.protected_ref = variable("CI_COMMIT_REF_PROTECTED") == "true";
@@ -426,7 +460,7 @@ int start(Store& store, const Start& what) {
     FailureHelp help(help_settings(what.options, what.database), *console);
     if (what.options.shell_on_fail || what.options.keep) settings.help = &help;
     Session session(store, *executor, loaded.parsed.pipeline, loaded.plan, std::move(settings));
-    result = session.run(*console, interrupt.token(), what.taken_up);
+    result = session.run(*console, interrupted, what.taken_up);
   }
   if (!what.options.artifacts.empty()) write_artifacts(store, result.run, what.options.artifacts);
   return code_of(result.verdict);
@@ -441,33 +475,116 @@ std::vector<NamedValue> masked_values(const ExecOptions& options) {
   return masked;
 }
 
-int exec(const CommandLine& line, const ExecOptions& options) {
-  const std::optional<ConsoleKind> kind = console_kind(options.output);
-  if (options.worktree && !options.plan.revision.empty()) throw UsageError("--worktree and --ref exclude each other");
-  pull_policy(options.pull);
-  refuse_shell_without_terminal(options);
-  Config config = configure(line, options);
+std::unique_ptr<Loaded> load_asked(const ExecOptions& options, const Config& config,
+                                   const std::vector<NamedValue>& masked) {
   Words words = find_pipeline(options.plan.words, options.plan.project);
-
   PlanOptions plan_options = options.plan.options(words);
-  plan_options.masked = masked_values(options);
+  plan_options.masked = masked;
   plan_options.state = fs::absolute(config.database.value);
   plan_options.includes = include_settings(config);
   std::string text = read_pipeline_text(words.file);
-  const auto loaded = load(std::move(words.file), std::move(text), plan_options);
-  if (print_diagnostics(loaded->parsed.diagnostics, loaded->parsed.sources)) return exit_code::usage;
-  if (print_diagnostics(loaded->plan.diagnostics, loaded->parsed.sources)) return exit_code::usage;
+  auto loaded = load(std::move(words.file), std::move(text), plan_options);
+  if (print_diagnostics(loaded->parsed.diagnostics, loaded->parsed.sources)) return nullptr;
+  if (print_diagnostics(loaded->plan.diagnostics, loaded->parsed.sources)) return nullptr;
   if (config.executor.value != ExecutorKind::shell) refuse_jobs_without_image(*loaded, config.image.value);
+  return loaded;
+}
+
+int say_nothing_to_do(const Loaded& loaded, const std::string& output) {
+  if (console_kind(output) == ConsoleKind::json) {
+    const json finished{{"event", "run_finished"}, {"run", nullptr}, {"time", now_text()},
+                        {"outcome", "skipped"},    {"seconds", 0.0}, {"message", loaded.plan.empty_reason}};
+    std::cout << finished.dump(-1, ' ', false, json::error_handler_t::replace) << std::endl;
+  } else {
+    fmt::print("nothing to run: {}\n", loaded.plan.empty_reason);
+  }
+  return exit_code::passed;
+}
+
+namespace {
+
+int exec(const CommandLine& line, const ExecOptions& options) {
+  const std::optional<ConsoleKind> kind = console_kind(options.output);
+  if (options.worktree && !options.plan.revision.empty()) throw UsageError("--worktree and --ref exclude each other");
+  if (options.watch && !options.plan.revision.empty()) {
+    throw UsageError("--watch and --ref exclude each other: a commit's files do not change");
+  }
+  if (options.watch && options.dry_run) throw UsageError("--watch and --dry-run exclude each other");
+  if (options.watch && (options.shell_on_fail || options.keep)) {
+    throw UsageError("--watch goes on by itself: neither --shell-on-fail nor --keep goes with it");
+  }
+  pull_policy(options.pull);
+  refuse_shell_without_terminal(options);
+  const Config config = configure(line, options);
+  const std::vector<NamedValue> masked = masked_values(options);
+  if (options.watch) return watch(options, config, masked);
+
+  const auto loaded = load_asked(options, config, masked);
+  if (!loaded) return exit_code::usage;
   if (options.dry_run) {
     std::cout << (kind == ConsoleKind::json ? plan_json(*loaded) : plan_text(*loaded));
     return exit_code::passed;
   }
-  if (loaded->plan.included_count() == 0) return say_nothing_to_do(*loaded, kind);
+  if (loaded->plan.included_count() == 0) return say_nothing_to_do(*loaded, options.output);
 
   const auto store = open_store(config);
-  return start(*store, {*loaded, config, options, plan_options.masked, record(*loaded, options, config), std::nullopt,
-                        line.database});
+  Start begun{*loaded, config, options, masked, record(*loaded, options, config)};
+  begun.database = line.database;
+  return start(*store, begun);
 }
+
+// Loads a recorded run's file as it is now.
+std::unique_ptr<Loaded> load_anew(PipelineFile file, const json& recorded, const PlanInputs& inputs,
+                                  const std::vector<NamedValue>& masked, ExecOptions& options, const Config& config) {
+  if (recorded.contains("asked")) set_asked(options.plan, recorded.at("asked"));
+  options.plan.revision.clear();
+  Words words{std::move(file), inputs.jobs};
+  PlanOptions plan_options = options.plan.options(words);
+  plan_options.variables = inputs.variables;
+  plan_options.with_needs = inputs.with_needs;
+  plan_options.masked = masked;
+  plan_options.state = fs::absolute(config.database.value);
+  plan_options.includes = include_settings(config);
+  std::string text = read_pipeline_text(words.file);
+  return load(std::move(words.file), std::move(text), plan_options);
+}
+
+}  // namespace
+
+Recorded load_recorded(const RunDetail& run, ExecOptions& options, Config& config, bool worktree) {
+  const json recorded = json::parse(run.options);
+  PlanInputs inputs = recorded_inputs(recorded);
+
+  // Secrets were never stored: they are given again.
+  std::vector<NamedValue> masked = masked_values(options);
+  for (const auto& name : inputs.secret_names) {
+    if (std::none_of(masked.begin(), masked.end(), [&](const NamedValue& value) { return value.name == name; })) {
+      masked.push_back(read_secret(name));
+    }
+  }
+  config.executor.set(parse_executor(recorded.at("executor"), "the run's executor"), "the run");
+  config.image.set(recorded.at("image"), "the run");
+  config.network.set(recorded.at("none_network").get<bool>() ? executors::Network::none : executors::Network::bridge,
+                     "the run");
+  options.pull = recorded.at("pull");
+  options.plan.revision = recorded.at("revision");
+  options.keep_going = recorded.at("keep_going");
+  options.keep = options.keep || recorded.value("keep", false);
+  options.plan.event = run.event;
+
+  // Runs of before there was a name kept the file's as the pipeline's.
+  PipelineFile file{recorded.at("file").get<std::string>(), recorded.value("file_name", run.pipeline_name),
+                    run.project_dir};
+  if (worktree) {
+    auto loaded = load_anew(std::move(file), recorded, inputs, masked, options, config);
+    return {std::move(loaded), std::move(masked)};
+  }
+  auto loaded = load_again(std::move(file), run.pipeline_text, std::move(inputs), masked);
+  if (recorded.contains("manual")) start_by_hand(*loaded, recorded.at("manual").get<std::vector<std::string>>());
+  return {std::move(loaded), std::move(masked)};
+}
+
+namespace {
 
 int resume(const CommandLine& line, ExecOptions options) {
   refuse_shell_without_terminal(options);
@@ -487,36 +604,17 @@ int resume(const CommandLine& line, ExecOptions options) {
   if (!run) throw UsageError(fmt::format("there is no run {}", options.resume));
   if (run->outcome) throw UsageError(fmt::format("run {} is over: {}", run->id, pipelines::to_string(*run->outcome)));
 
-  const json recorded = json::parse(run->options);
-  PlanInputs inputs = recorded_inputs(recorded);
-
-  // Secrets were never stored: they are given again.
-  std::vector<NamedValue> masked = masked_values(options);
-  for (const auto& name : inputs.secret_names) {
-    if (std::none_of(masked.begin(), masked.end(), [&](const NamedValue& value) { return value.name == name; })) {
-      masked.push_back(read_secret(name));
-    }
-  }
-  config.executor.set(parse_executor(recorded.at("executor"), "the run's executor"), "the run");
-  config.image.set(recorded.at("image"), "the run");
-  config.network.set(recorded.at("none_network").get<bool>() ? executors::Network::none : executors::Network::bridge,
-                     "the run");
-  options.pull = recorded.at("pull");
-  options.plan.revision = recorded.at("revision");
-  options.keep_going = recorded.at("keep_going");
-  options.keep = options.keep || recorded.value("keep", false);
-  options.plan.event = run->event;
-
-  // Runs of before there was a name kept the file's as the pipeline's.
-  PipelineFile file{recorded.at("file").get<std::string>(), recorded.value("file_name", run->pipeline_name),
-                    run->project_dir};
-  const auto loaded = load_again(std::move(file), run->pipeline_text, std::move(inputs), masked);
+  const auto [loaded, masked] = load_recorded(*run, options, config);
   if (print_diagnostics(loaded->parsed.diagnostics, loaded->parsed.sources)) return exit_code::usage;
   if (!store->adopt_run(run->id)) {
     throw UsageError(fmt::format("run {} is being driven by another process", run->id));
   }
-  return start(*store, {*loaded, config, options, masked, run->options, run->id, line.database});
+  Start begun{*loaded, config, options, masked, run->options, run->id};
+  begun.database = line.database;
+  return start(*store, begun);
 }
+
+}  // namespace
 
 void add_output(CLI::App& command, ExecOptions& options) {
   command.add_flag("--shell-on-fail", options.shell_on_fail,
@@ -537,8 +635,6 @@ void add_output(CLI::App& command, ExecOptions& options) {
       ->allow_extra_args(false);
 }
 
-}  // namespace
-
 void add_exec(CLI::App& app, CommandLine& line) {
   auto options = std::make_shared<ExecOptions>();
   CLI::App* exec_command = app.add_subcommand(
@@ -551,6 +647,7 @@ void add_exec(CLI::App& app, CommandLine& line) {
       "  runner exec test --needs                     and the jobs it needs\n"
       "  runner exec --executor shell                 without Docker\n"
       "  runner exec --shell-on-fail                  look around where a job failed\n"
+      "  runner exec --watch                          again with every change\n"
       "  runner exec --branch main --event schedule   as if the schedule had started it on main\n"
       "  runner exec --secret TOKEN --variable A=1    with a secret from the environment and a variable");
   options->plan.add_to(*exec_command);
@@ -560,6 +657,7 @@ void add_exec(CLI::App& app, CommandLine& line) {
   exec_command->add_option("--network", options->network, "bridge or none, for jobs that do not say RUNNER_NETWORK");
   exec_command->add_option("--pull", options->pull, "always, missing or never; stronger than the file's pull_policy");
   exec_command->add_flag("--keep-going", options->keep_going, "run later stages also after a failure");
+  exec_command->add_flag("--watch", options->watch, "run again whenever the project's files change");
   exec_command->add_flag("--dry-run", options->dry_run, "say what would run, and run nothing");
   add_output(*exec_command, *options);
   exec_command->callback([&line, options] { line.chosen = [&line, options] { return exec(line, *options); }; });

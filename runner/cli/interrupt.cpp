@@ -49,7 +49,7 @@ void Interrupt::main(const std::stop_token& stop) {
     last = now;
     switch (++count) {
       case 1:
-        fmt::print(stderr, "\nrunner: cancelling, jobs get 10 seconds (again: at once)\n");
+        fmt::print(stderr, "{}", idle_ ? "\n" : "\nrunner: cancelling, jobs get 10 seconds (again: at once)\n");
         source_.request_stop();
         break;
       case 2:

@@ -406,6 +406,15 @@ std::unique_ptr<Loaded> load_again(PipelineFile file, std::string text, PlanInpu
   return loaded;
 }
 
+void start_by_hand(Loaded& loaded, const std::vector<std::string>& jobs) {
+  for (const auto& planned : loaded.plan.jobs) {
+    const std::string& name = loaded.parsed.pipeline.jobs[planned.job].name;
+    if (planned.included && std::find(jobs.begin(), jobs.end(), name) != jobs.end()) {
+      loaded.plan.asked_for.push_back(planned.job);
+    }
+  }
+}
+
 bool print_diagnostics(const std::vector<pipelines::Diagnostic>& diagnostics,
                        const std::vector<pipelines::Source>& sources) {
   if (diagnostics.empty()) return false;

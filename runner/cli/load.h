@@ -109,6 +109,9 @@ Shown load_preview(PipelineFile, std::string text, const PlanOptions&, pipelines
 // The same from what was recorded; `masked` are the secrets, given again.
 std::unique_ptr<Loaded> load_again(PipelineFile, std::string text, PlanInputs, const std::vector<NamedValue>& masked);
 
+// Manual jobs, by name, that run as if somebody had started them.
+void start_by_hand(Loaded&, const std::vector<std::string>& jobs);
+
 // A child pipeline of a run: what it is started with is the parent's, but for CI_PIPELINE_SOURCE and the variables.
 // `text` is its configuration (pipelines::Downstream::config), `artifacts` what the triggering job takes from others.
 struct ChildOptions {

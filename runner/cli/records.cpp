@@ -20,6 +20,7 @@
 #include "pipelines/progress.h"
 #include "runner/cli/commands.h"
 #include "runner/cli/load.h"
+#include "runner/cli/running.h"
 #include "runner/cli/setup.h"
 #include "runner/run/caches.h"
 #include "runner/run/log_lines.h"
@@ -59,18 +60,13 @@ bool is_number(const std::string& word) {
          std::all_of(word.begin(), word.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
 
-// [RUN] [JOB]: RUN defaults to the newest; a lone word that is no number is a JOB.
-struct RunAndJob {
-  RunId run = 0;
-  std::optional<std::string> job;
-};
+}  // namespace
 
-RunAndJob run_and_job(const Store& store, const std::vector<std::string>& words) {
-  RunAndJob result;
-  std::size_t next = 0;
-  if (!words.empty() && is_number(words[0])) {
+RunAndWords run_and_words(const Store& store, const std::vector<std::string>& words) {
+  RunAndWords result;
+  result.said = !words.empty() && is_number(words[0]);
+  if (result.said) {
     result.run = std::stoull(words[0]);
-    next = 1;
     if (!store.run(result.run))
       throw UsageError(fmt::format("there is no run {}\nhint: `runner runs` lists them", result.run));
   } else {
@@ -78,9 +74,22 @@ RunAndJob run_and_job(const Store& store, const std::vector<std::string>& words)
     if (!newest) throw UsageError("nothing has run yet\nhint: `runner exec` runs a pipeline");
     result.run = *newest;
   }
-  if (next < words.size()) result.job = words[next++];
-  if (next < words.size()) throw UsageError(fmt::format("one word too many: {}", words[next]));
+  result.words.assign(words.begin() + (result.said ? 1 : 0), words.end());
   return result;
+}
+
+namespace {
+
+// [RUN] [JOB]: a lone word that is no number is a JOB.
+struct RunAndJob {
+  RunId run = 0;
+  std::optional<std::string> job;
+};
+
+RunAndJob run_and_job(const Store& store, const std::vector<std::string>& words) {
+  const RunAndWords asked = run_and_words(store, words);
+  if (asked.words.size() > 1) throw UsageError(fmt::format("one word too many: {}", asked.words[1]));
+  return {asked.run, asked.words.empty() ? std::nullopt : std::optional(asked.words[0])};
 }
 
 const JobRow& find_job(const std::vector<JobRow>& jobs, RunId run, const std::string& name) {
@@ -130,6 +139,7 @@ int runs(const CommandLine& line, const RecordOptions& options) {
                        {"outcome", row.outcome ? json(pipelines::to_string(*row.outcome)) : json(nullptr)},
                        {"started", iso(row.started)},
                        {"seconds", row.seconds(now)},
+                       {"retry_of", row.retry_of == 0 ? json(nullptr) : json(row.retry_of)},
                        {"coverage", coverage},
                        {"reports", reports}});
     }
@@ -148,7 +158,9 @@ int runs(const CommandLine& line, const RecordOptions& options) {
     fmt::print("{:>5}  {:<10} {:<16} {:<24} {:<9} {:<14} {:>7.1f} s  {}\n", row.id,
                row.outcome ? pipelines::to_string(*row.outcome) : "running", local(row.started),
                row.ref.empty() ? "-" : row.ref, row.sha.empty() ? "-" : row.sha.substr(0, 8), row.event,
-               row.seconds(now), on_screen(row.pipeline_name));
+               row.seconds(now),
+               on_screen(row.pipeline_name) +
+                   (row.retry_of == 0 ? std::string() : fmt::format(" (retry of run {})", row.retry_of)));
   }
   return exit_code::passed;
 }
@@ -216,12 +228,26 @@ void print_attempts(const Store& store, RunId run, const JobRow& job, bool follo
   printer.finish();
 }
 
+// A job that a retry did not run has its log where it ran.
+int reused_log(const Store& store, RunId run, const JobRow& job) {
+  const std::vector<JobRow> there = store.jobs(job.reused_run);
+  if (there.size() < job.reused_job) {
+    fmt::print(stderr, "runner: {} did not run in run {}, but in run {}, which is not kept any more\n", job.name, run,
+               job.reused_run);
+    return exit_code::failed;
+  }
+  print_attempts(store, job.reused_run, there[job.reused_job - 1], /*follow=*/false);
+  return exit_code::passed;
+}
+
 int logs(const CommandLine& line, const RecordOptions& options) {
   const auto store = open_store(configuration(line));
   const auto [run, name] = run_and_job(*store, options.words);
   const std::vector<JobRow> jobs = store->jobs(run);
   if (name) {
-    print_attempts(*store, run, find_job(jobs, run, *name), options.follow);
+    const JobRow& job = find_job(jobs, run, *name);
+    if (job.reused_run != 0) return reused_log(*store, run, job);
+    print_attempts(*store, run, job, options.follow);
     return exit_code::passed;
   }
   // Without a job: every job that printed, one after the other, in the order they started.

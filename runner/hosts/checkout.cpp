@@ -448,6 +448,16 @@ Snapshot open_snapshot(const fs::path& root, const std::string& name) {
       Snapshot::Impl{fs::absolute(root) / name, name, true, 0, 0, std::move(*lock), {}}));
 }
 
+bool is_outdated(const Snapshot& snapshot, const fs::path& project_dir, const SnapshotOptions& options) {
+  std::error_code error;
+  const fs::path project = fs::canonical(project_dir, error);
+  if (error) {
+    return true;
+  }
+  return files::read_file(snapshot.impl_->directory / "index") !=
+         write_index(project.string(), working_tree_items(project, options).items);
+}
+
 std::size_t prune_snapshots(const fs::path& root, std::size_t keep, const std::vector<std::string>& spare) {
   std::size_t removed = 0;
   std::size_t kept = 0;

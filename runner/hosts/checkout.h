@@ -68,6 +68,7 @@ class Snapshot {
  private:
   friend Snapshot make_snapshot(const std::filesystem::path&, const std::filesystem::path&, const SnapshotOptions&);
   friend Snapshot open_snapshot(const std::filesystem::path&, const std::string&);
+  friend bool is_outdated(const Snapshot&, const std::filesystem::path&, const SnapshotOptions&);
   struct Impl;
   explicit Snapshot(std::unique_ptr<Impl>);
   std::unique_ptr<Impl> impl_;
@@ -80,6 +81,9 @@ Snapshot make_snapshot(const std::filesystem::path& project_dir, const std::file
 
 // One made earlier, by its name: for a run that is resumed. GitError when it is gone.
 Snapshot open_snapshot(const std::filesystem::path& root, const std::string& name);
+
+// Whether the working tree is no more what the snapshot was made of.
+bool is_outdated(const Snapshot&, const std::filesystem::path& project_dir, const SnapshotOptions& = {});
 
 // Removes snapshots nobody uses but the `keep` most recently used, and what makers that died left; never those named in
 // `spare` (of unfinished runs: their jobs may go on without a runner). Returns how many went.

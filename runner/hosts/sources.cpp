@@ -57,8 +57,9 @@ Tracked read_index(const git::Opened& opened) {
 // file whose times do not fit the index, at each run.)
 class Walker {
  public:
-  Walker(fs::path except, const SubmoduleDecision& decide, std::vector<SourceFile>& out)
-      : except_(std::move(except)), decide_(decide), out_(out) {
+  Walker(fs::path except, const SubmoduleDecision& decide, std::vector<SourceFile>& out,
+         std::vector<std::string>* directories)
+      : except_(std::move(except)), decide_(decide), out_(out), directories_(directories) {
     std::error_code error;
     except_is_directory_ = fs::is_directory(except_, error);
   }
@@ -99,6 +100,9 @@ class Walker {
 
   void descend(const Repository& repository, const std::string& prefix) {
     const fs::path directory = repository.project / prefix;
+    if (directories_ != nullptr) {
+      directories_->push_back(repository.place + prefix);
+    }
     const std::unique_ptr<DIR, int (*)(DIR*)> stream(::opendir(directory.c_str()), &::closedir);
     if (!stream) {
       if (errno == ENOENT) {
@@ -179,12 +183,13 @@ class Walker {
   bool except_is_directory_ = false;
   const SubmoduleDecision& decide_;
   std::vector<SourceFile>& out_;
+  std::vector<std::string>* directories_;
 };
 
 }  // namespace
 
 std::vector<SourceFile> walk_sources(const fs::path& project_dir, const fs::path& except,
-                                     const SubmoduleDecision& decide) {
+                                     const SubmoduleDecision& decide, std::vector<std::string>* directories) {
   std::error_code error;
   const fs::path project = fs::canonical(project_dir, error);
   if (error) {
@@ -195,7 +200,7 @@ std::vector<SourceFile> walk_sources(const fs::path& project_dir, const fs::path
     own.clear();  // the whole project would be left out
   }
   std::vector<SourceFile> files;
-  Walker(own, decide, files).walk_repository(project, "", true);
+  Walker(own, decide, files, directories).walk_repository(project, "", true);
   std::ranges::sort(files, {}, &SourceFile::path);
   return files;
 }

@@ -22,8 +22,9 @@ struct SourceFile {
 using SubmoduleDecision = std::function<bool(const std::string& path, unsigned level, bool checked_out)>;
 
 // Sorted by path. See source_list(). With a decision, submodules that are not wanted or not checked out are empty
-// directories; without, those that are checked out are in.
+// directories; without, those that are checked out are in. `directories`: where sources are or could be, below the
+// project ("" is itself): those that git does not ignore.
 std::vector<SourceFile> walk_sources(const std::filesystem::path& project_dir, const std::filesystem::path& except,
-                                     const SubmoduleDecision& = {});
+                                     const SubmoduleDecision& = {}, std::vector<std::string>* directories = nullptr);
 
 }  // namespace runner

@@ -188,6 +188,7 @@ class JsonConsole : public Console {
     line["sha"] = e.sha;
     line["source"] = e.event;
     line["jobs"] = std::move(names);
+    if (e.retry_of != 0) line["retry_of"] = e.retry_of;
     if (e.parent != 0) line["parent"] = {{"run", e.parent}, {"job", e.parent_job}};
     add(line);
   }
@@ -226,6 +227,7 @@ class JsonConsole : public Console {
     line["message"] = e.message;
     if (e.coverage) line["coverage"] = *e.coverage;
     if (e.kept) line["kept"] = {{"enter", e.kept->enter}, {"remove", e.kept->remove}};
+    if (e.reused != 0) line["reused"] = e.reused;
     add(line);
     output_.hurry();
   }

@@ -248,6 +248,7 @@ std::string why(const JobFinished& end) {
   if (text.empty()) text = on_screen(end.reason);
   const bool failed = end.outcome == Outcome::failed || end.outcome == Outcome::broken;
   if (end.allowed && failed) text += text.empty() ? "allowed to fail" : " (allowed to fail)";
+  if (end.reused != 0) text = fmt::format("in run {}{}{}", end.reused, text.empty() ? "" : ": ", text);
   if (end.key.attempt > 1) text += fmt::format("{}(attempt {})", text.empty() ? "" : " ", end.key.attempt);
   return text;
 }
@@ -260,7 +261,7 @@ std::string mark_and_word(const JobFinished& end, bool colour) {
 std::string finished_line(const JobFinished& end, bool colour) {
   std::string line = mark_and_word(end, colour);
   if (end.key.attempt > 0) line += " in " + describe(end.duration);
-  if (const std::string reason = why(end); !reason.empty()) line += ": " + reason;
+  if (const std::string reason = why(end); !reason.empty()) line += (end.reused != 0 ? " " : ": ") + reason;
   if (end.artifact_files > 0) {
     line += fmt::format("; kept {} file{}, {}", end.artifact_files, end.artifact_files == 1 ? "" : "s",
                         describe_bytes(end.artifact_bytes));
@@ -276,6 +277,7 @@ std::string closing_report(const Report& report) {
     if (job.end && has_failed(*job.end) && ++failures <= most_failures) append_failure(out, report, job);
   }
   if (failures > most_failures) out += fmt::format("… and {} more that failed\n\n", failures - most_failures);
+  if (failures > 0) out += fmt::format("what failed, with the artifacts of the rest: runner retry {}\n\n", report.run);
   append_table(out, report);
   if (report.end != nullptr) out += critical_path_line(report);
   append_reports(out, report);

@@ -163,6 +163,7 @@ void TextConsole::tell_start(const RunStarted& e) {
   for (const std::string& part : {on_screen(e.file), on_screen(e.ref), short_sha(e.sha), on_screen(e.event)}) {
     if (!part.empty() && e.parent == 0) line += " · " + part;
   }
+  if (e.retry_of != 0) line += fmt::format(" · retry of run {}", e.retry_of);
   line += fmt::format(" · {} job{}\n", e.jobs.size(), e.jobs.size() == 1 ? "" : "s");
   output_->add(line);
 }

@@ -36,6 +36,7 @@ struct RunStarted {
   std::vector<Job> jobs;  // those of the plan that are included
   RunId parent = 0;       // a child pipeline: the run and the job that started it
   std::string parent_job;
+  RunId retry_of = 0;  // another run whose jobs it takes where they need not run again; 0: none
 };
 struct JobPreparing {  // its turn may still come later
   JobKey key;
@@ -77,6 +78,7 @@ struct JobFinished {  // once per job, after its retries; also for jobs that nev
   std::optional<double> coverage;      // percent, by the job's `coverage`
   std::vector<ReportSummary> reports;  // those of its reports that can be read
   std::optional<KeptSandbox> kept;     // its sandbox is still there
+  RunId reused = 0;                    // it did not run here: it stands as it ended in this run; 0: it is this run's
 };
 struct RunFinished {
   RunId run = 0;

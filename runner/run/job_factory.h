@@ -106,6 +106,7 @@ class JobFactory {
   std::string resource_group(pipelines::JobIndex) const;
 
   const RunSettings& settings() const { return settings_; }
+  const pipelines::Pipeline& pipeline() const { return pipeline_; }
   const pipelines::Job& job(pipelines::JobIndex index) const { return pipeline_.jobs[index]; }
   const std::string& name(pipelines::JobIndex index) const { return pipeline_.jobs[index].name; }
 

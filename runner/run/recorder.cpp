@@ -74,6 +74,7 @@ void Recorder::on(const Event& event) {
 
 void Recorder::end(const JobFinished& finished) {
   const pipelines::JobIndex job = finished.key.job;
+  if (finished.reused != 0) return;  // recorded with the run
   if (queued_.erase(job) != 0) store_.release_resource(run_, job + 1);
   if (finished.key.attempt == 0) {
     // Prepared ahead and not needed after all.

@@ -8,6 +8,7 @@
 #include <exception>
 #include <set>
 
+#include "pipelines/again.h"
 #include "runner/run/job_thread.h"
 #include "runner/run/reports.h"
 
@@ -107,7 +108,7 @@ class Walk {
  public:
   Walk(executors::Executor& executor, const JobFactory& factory, ArtifactKeeper& keeper, ResourceKeeper& resources,
        Downstreams& downstreams, const std::vector<Observer*>& observers, Limits limits, FailureHelp* help,
-       pipelines::Progress& progress, const pipelines::Plan& plan, Earlier earlier)
+       pipelines::Progress& progress, const pipelines::Plan& plan, Earlier earlier, Successor successor)
       : context_{executor, keeper, downstreams, observers, mailbox_, limits, help},
         factory_(factory),
         resources_(resources),
@@ -115,15 +116,18 @@ class Walk {
         progress_(progress),
         plan_(plan),
         earlier_(std::move(earlier)),
+        successor_(std::move(successor)),
         left_(plan.included_count()) {}
 
   Scheduler::Result run(const std::stop_token& stop) {
     const std::stop_callback wake(stop, [this] { mailbox_.wake(); });
+    const std::stop_callback wake_too(successor_.wanted, [this] { mailbox_.wake(); });
     started_ = Steady::now();
     try {
-      report(progress_.begin());
+      report(progress_.begin(reuse()));
       while (!(progress_.done() && active_.empty())) {
         if (stop.stop_requested() && !cancelled_) cancel();
+        if (successor_.wanted.stop_requested() && !cancelled_) make_room();
         collect_ready();
         if (progress_.halted() && !cancelled_) stop_running();
         start_ready();
@@ -144,6 +148,7 @@ class Walk {
     Scheduler::Result result;
     result.verdict = progress_.verdict();
     result.blocked = blocked_;
+    result.replaced = replaced_;
     return result;
   }
 
@@ -163,11 +168,22 @@ class Walk {
       finished.key = {job, 0};
       finished.time = Clock::now();
       finished.outcome = outcome;
-      finished.message = progress_.halted() && outcome == Outcome::cancelled
-                             ? halt_reason_
-                             : skip_reason(outcome, plan_.jobs[job].when);
+      const bool has_reason = outcome == Outcome::cancelled && (progress_.halted() || replaced_);
+      finished.message = has_reason ? halt_reason_ : skip_reason(outcome, plan_.jobs[job].when);
       emit(finished);
     }
+  }
+
+  // What an earlier run left is told before anything starts.
+  std::vector<pipelines::Settled> reuse() {
+    std::vector<pipelines::Settled> settled;
+    for (const auto& [job, finished] : earlier_.reused) {
+      emit(finished.end);
+      if (left_ > 0) --left_;
+      produced_[job] = inputs_of(job, finished.collected, read_dotenv(finished.collected).variables);
+      settled.push_back({job, finished.end.outcome, finished.end.allowed});
+    }
+    return settled;
   }
 
   void drop(Active& active) {
@@ -185,6 +201,40 @@ class Walk {
   void cancel() {
     report(progress_.cancel());
     stop_running();
+  }
+
+  // What a newer run makes of this one.
+  void make_room() {
+    if (std::exchange(considered_, true)) return;
+    pipelines::Redundant fate = pipelines::when_redundant(factory_.pipeline(), plan_, begun_);
+    if (fate == pipelines::Redundant::cancel && successor_.held->load()) fate = pipelines::Redundant::let_finish;
+    if (fate == pipelines::Redundant::let_finish) return;
+    replaced_ = true;
+    halt_reason_ = "a newer run takes its place";
+    if (fate == pipelines::Redundant::cancel) {
+      cancel();
+    } else {
+      stop_interruptible();
+    }
+  }
+
+  void stop_interruptible() {
+    std::vector<JobIndex> jobs;
+    for (const auto& planned : plan_.jobs) {
+      if (planned.included && planned.interruptible) jobs.push_back(planned.job);
+    }
+    std::vector<JobIndex> ready;  // whose turn had not come
+    for (const Ready& each : ready_) {
+      if (plan_.jobs[each.job].interruptible) ready.push_back(each.job);
+    }
+    for (const JobIndex job : ready) {
+      report({{job, Outcome::cancelled}});
+      report(progress_.finish(job, Outcome::cancelled, false));
+    }
+    report(progress_.cancel(jobs));
+    for (auto& [job, active] : active_) {
+      if (plan_.jobs[job].interruptible && active.turn) active.thread->request_stop();
+    }
   }
 
   void stop_running() {
@@ -311,6 +361,8 @@ class Walk {
     if (active.started || active.dropped) return;
     active.started = true;
     active.prepare_until.reset();
+    begun_.push_back(job);
+    if (pipelines::holds_run(factory_.pipeline(), plan_.jobs[job])) successor_.held->store(true);
     emit(JobStarted{{job, active.attempt}, Clock::now(), active.handle});
     active.thread->go();
   }
@@ -505,9 +557,13 @@ class Walk {
   pipelines::Progress& progress_;
   const pipelines::Plan& plan_;
   Earlier earlier_;
+  Successor successor_;
+  bool considered_ = false;      // what the successor means
+  bool replaced_ = false;        // by it
+  std::vector<JobIndex> begun_;  // jobs that were given the go
   std::size_t left_;
   bool cancelled_ = false;
-  std::string halt_reason_;  // said of jobs that a failure cancels
+  std::string halt_reason_;  // said of jobs that a failure or a newer run cancels
   Steady::time_point started_;
   std::deque<Ready> ready_;
   std::map<JobIndex, JobInputs> produced_;
@@ -519,9 +575,9 @@ class Walk {
 }  // namespace
 
 Scheduler::Result Scheduler::run(pipelines::Progress& progress, const pipelines::Plan& plan,
-                                 const std::stop_token& stop, Earlier earlier) {
+                                 const std::stop_token& stop, Earlier earlier, Successor successor) {
   Walk walk(executor_, factory_, keeper_, resources_, downstreams_, observers_, limits_, help_, progress, plan,
-            std::move(earlier));
+            std::move(earlier), std::move(successor));
   return walk.run(stop);
 }
 

@@ -5,6 +5,7 @@
 // progress and the events belong to the thread that calls run().
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -93,7 +94,7 @@ class Downstreams {
                                    const std::stop_token&) = 0;
 };
 
-// What an earlier process left of this run (`runner resume`).
+// What an earlier process left of this run (`runner resume`), or an earlier run left for this one (`runner retry`).
 struct Earlier {
   struct Finished {
     JobFinished end;                              // told again, so that what the run came to is whole
@@ -106,7 +107,15 @@ struct Earlier {
     Clock::time_point started{};
   };
   std::map<pipelines::JobIndex, Finished> finished;
+  std::map<pipelines::JobIndex, Finished> reused;  // of another run: told first, whatever they wait for
   std::map<pipelines::JobIndex, Running> running;
+};
+
+// A newer run of the same sources may take this one's place.
+struct Successor {
+  std::stop_token wanted;  // asked for when there is one; what that cancels is decided then, once
+  // Set when a job has started, in this run or a child pipeline of it, that lets nobody cancel the run as a whole.
+  std::shared_ptr<std::atomic<bool>> held = std::make_shared<std::atomic<bool>>(false);
 };
 
 class Scheduler {
@@ -118,10 +127,11 @@ class Scheduler {
   struct Result {
     pipelines::Verdict verdict = pipelines::Verdict::passed;
     std::vector<std::string> blocked;  // the manual jobs it waits for, by name
+    bool replaced = false;             // it was cancelled, or jobs of it, for a newer run
   };
   // Blocks until the run is over. A stop request cancels it: running jobs are stopped, nothing new starts.
   // Throws what an observer throws (a database that cannot be written), after everything was stopped.
-  Result run(pipelines::Progress&, const pipelines::Plan&, const std::stop_token&, Earlier = {});
+  Result run(pipelines::Progress&, const pipelines::Plan&, const std::stop_token&, Earlier = {}, Successor = {});
 
  private:
   executors::Executor& executor_;

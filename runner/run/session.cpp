@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "executors/workspace/tree.h"
 #include "pipelines/progress.h"
@@ -40,11 +41,14 @@ std::string word(const std::string& text) {
   return quoted + '\'';
 }
 
-std::string closing_words(const Scheduler::Result& result, const std::string& file) {
+// A child pipeline's jobs cannot be started by themselves.
+std::string closing_words(const Scheduler::Result& result, RunId run, bool child) {
+  if (result.replaced) return "a newer run takes its place";
   if (result.verdict != pipelines::Verdict::waiting) return {};
+  if (child) return fmt::format("stopped before {}", fmt::join(result.blocked, ", "));
   std::vector<std::string> words;
   for (const auto& job : result.blocked) words.push_back(word(job));
-  return fmt::format("stopped before {}; `runner exec {} {}` starts {}", fmt::join(result.blocked, ", "), word(file),
+  return fmt::format("stopped before {}; `runner retry {} {}` starts {}", fmt::join(result.blocked, ", "), run,
                      fmt::join(words, " "), result.blocked.size() == 1 ? "it" : "them");
 }
 
@@ -79,6 +83,8 @@ SessionResult Session::run(Observer& console, const std::stop_token& stop, std::
   Checkouts checkouts(settings_.project, root, snapshot_options(stop));
   if (taken_up) {
     open_snapshots(checkouts, root, *taken_up);
+  } else if (settings_.retry && settings_.retry->same_sources) {
+    open_snapshots(checkouts, root, settings_.retry->of);
   } else {
     take_snapshots(checkouts);
   }
@@ -87,10 +93,10 @@ SessionResult Session::run(Observer& console, const std::stop_token& stop, std::
   // A run that nobody drives needs its own when it is resumed.
   std::vector<std::string> spare;
   for (const RunId orphan : store_.orphaned_runs()) {
-    for (auto& [choice, name] : snapshots_of(orphan)) spare.push_back(std::move(name));
+    for (auto& [choice, name] : snapshots_of(store_, orphan)) spare.push_back(std::move(name));
   }
   for (const auto& kept : all_kept_jobs(work)) {
-    for (auto& [choice, name] : snapshots_of(kept.first)) spare.push_back(std::move(name));
+    for (auto& [choice, name] : snapshots_of(store_, kept.first)) spare.push_back(std::move(name));
   }
   prune_snapshots(root, snapshots_kept + checkouts.size() - 1, spare);
   return result;
@@ -111,6 +117,13 @@ RunId Session::record_run() {
     run.parent_job = settings_.parent->job.job + 1;
   }
   for (const auto& job : pipeline_.jobs) run.jobs.push_back({job.name, job.stage});
+  if (settings_.retry) {
+    run.retry_of = settings_.retry->of;
+    for (const auto& [job, number] : settings_.retry->reused) {
+      run.jobs[job].reused_run = run.retry_of;
+      run.jobs[job].reused_job = number;
+    }
+  }
   return store_.create_run(run);
 }
 
@@ -147,7 +160,7 @@ SessionResult Session::run_with(Observer& console, Relay& relay, Checkouts& chec
   SessionResult result;
   result.run = taken_up ? *taken_up : record_run();
   if (!settings_.parent) {
-    const auto known = snapshots_of(result.run);
+    const auto known = snapshots_of(store_, result.run);
     checkouts.tell([this, run = result.run, known](const std::string& choice, const Snapshot& snapshot) {
       if (known.contains(choice)) return;
       store_.add_event(run, unix_now(), snapshot_event,
@@ -190,6 +203,7 @@ SessionResult Session::run_with(Observer& console, Relay& relay, Checkouts& chec
     started.parent = settings_.parent->run;
     started.parent_job = settings_.parent->job_name;
   }
+  if (settings_.retry) started.retry_of = settings_.retry->of;
   for (const auto& planned : plan_.jobs) {
     if (!planned.included) continue;
     started.jobs.push_back({planned.job, pipeline_.jobs[planned.job].name, pipeline_.jobs[planned.job].stage});
@@ -211,7 +225,8 @@ SessionResult Session::run_with(Observer& console, Relay& relay, Checkouts& chec
                     });
   Scheduler scheduler(executor_, factory, recorder, recorder, children, observers, settings_.limits, settings_.help);
   const Scheduler::Result walked =
-      scheduler.run(progress, plan_, stop, taken_up ? earlier(result.run, directory) : Earlier{});
+      scheduler.run(progress, plan_, stop, taken_up || settings_.retry ? earlier(result.run, directory) : Earlier{},
+                    settings_.successor);
   result.verdict = walked.verdict;
   children.wait(stop);
   if (!settings_.parent) executor_.settle();
@@ -221,7 +236,7 @@ SessionResult Session::run_with(Observer& console, Relay& relay, Checkouts& chec
   finished.time = Clock::now();
   finished.verdict = result.verdict;
   finished.duration = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begun);
-  finished.message = closing_words(walked, settings_.file);
+  finished.message = closing_words(walked, result.run, settings_.parent.has_value());
   for (const auto job : critical_path(plan_, spans.all())) finished.critical_path.push_back(factory.name(job));
   for (Observer* observer : observers) observer->on(finished);
 
@@ -238,6 +253,8 @@ SessionResult Session::run_with(Observer& console, Relay& relay, Checkouts& chec
 ChildEnd Session::run_child(const ChildStart& start, RunId run, Checkouts& checkouts, Relay& relay,
                             const std::stop_token& stop) {
   SessionSettings settings = settings_;
+  settings.retry.reset();
+  settings.successor.wanted = {};  // the parent decides for all
   settings.file = start.pipeline.file;
   settings.text = start.pipeline.text;
   settings.options = start.pipeline.options;
@@ -271,7 +288,7 @@ void Session::take_snapshots(Checkouts& checkouts) const {
 }
 
 void Session::open_snapshots(Checkouts& checkouts, const fs::path& root, RunId run) const {
-  const auto names = snapshots_of(run);
+  const auto names = snapshots_of(store_, run);
   if (names.empty()) {
     throw StoreError(StoreFault::missing, fmt::format("run {} had not got as far as its first job", run),
                      "run the pipeline again with `runner exec`");
@@ -279,9 +296,9 @@ void Session::open_snapshots(Checkouts& checkouts, const fs::path& root, RunId r
   for (const auto& [choice, name] : names) checkouts.put(choice, open_snapshot(root, name));
 }
 
-std::map<std::string, std::string> Session::snapshots_of(RunId run) const {
+std::map<std::string, std::string> snapshots_of(const Store& store, RunId run) {
   std::map<std::string, std::string> names;
-  for (const auto& event : store_.events(run)) {
+  for (const auto& event : store.events(run)) {
     if (event.kind != snapshot_event) continue;
     const nlohmann::json said = nlohmann::json::parse(event.json);
     names[said.value("choice", to_text(SourceChoice{}))] = said.at("name").get<std::string>();
@@ -289,40 +306,59 @@ std::map<std::string, std::string> Session::snapshots_of(RunId run) const {
   return names;  // empty: its runner died before it was told
 }
 
+// `taken`: its files are asked for; else it is only to be told again.
+Earlier::Finished Session::finished(const JobRow& job, const std::vector<ArtifactRow>& kept, const fs::path& directory,
+                                    bool taken) const {
+  Earlier::Finished finished;
+  finished.end.key = {job.job - 1, job.attempts};
+  finished.end.time = time_of(job.finished.value_or(0));
+  finished.end.outcome = *job.outcome;
+  finished.end.allowed = job.allowed;
+  finished.end.exit_code = job.exit_code;
+  finished.end.reason = job.reason;
+  finished.end.message = job.message;
+  finished.end.duration = std::chrono::milliseconds(
+      std::max<UnixMs>(0, job.finished.value_or(0) - job.started.value_or(job.finished.value_or(0))));
+  finished.end.reused = job.reused_run;
+  if (job.reused_run != 0) finished.end.time = Clock::now();
+  for (const auto& artifact : kept) {
+    if (artifact.key.attempt != job.attempts || (!taken && artifact.kind == "archive")) continue;
+    executors::Collected part;
+    part.kind = artifact.kind;
+    part.directory = directory / fmt::format("k{}-{}", job.job, artifact.id);
+    part.files = artifact.files;
+    part.bytes = artifact.bytes;
+    finished.end.artifact_files += artifact.files;
+    finished.end.artifact_bytes += artifact.bytes;
+    store_.extract(artifact.id, part.directory);
+    finished.collected.push_back(std::move(part));
+  }
+  finished.end.coverage = job.coverage;
+  finished.end.reports = read_reports(finished.collected).summaries;
+  return finished;
+}
+
 Earlier Session::earlier(RunId run, const fs::path& directory) const {
   Earlier earlier;
   std::map<std::uint32_t, std::vector<ArtifactRow>> kept;
   for (auto& artifact : store_.list_artifacts(run)) kept[artifact.key.job].push_back(std::move(artifact));
-  for (const auto& job : store_.jobs(run)) {
+  const std::vector<JobRow> jobs = store_.jobs(run);
+  std::set<pipelines::JobIndex> taken;
+  for (const auto& job : jobs) {
+    if (job.state == JobState::final || !plan_.jobs[job.job - 1].included) continue;
+    for (const auto producer : plan_.artifacts_from(job.job - 1)) taken.insert(producer);
+  }
+  for (const auto& job : jobs) {
     const pipelines::JobIndex index = job.job - 1;
     if (job.state == JobState::final && job.outcome) {
-      if (job.attempts == 0) continue;  // skipped and the like: decided again, the same way
-      Earlier::Finished finished;
-      finished.end.key = {index, job.attempts};
-      finished.end.time = time_of(job.finished.value_or(0));
-      finished.end.outcome = *job.outcome;
-      finished.end.allowed = job.allowed;
-      finished.end.exit_code = job.exit_code;
-      finished.end.reason = job.reason;
-      finished.end.message = job.message;
-      finished.end.duration = std::chrono::milliseconds(
-          std::max<UnixMs>(0, job.finished.value_or(0) - job.started.value_or(job.finished.value_or(0))));
-      for (const auto& artifact : kept[job.job]) {
-        if (artifact.key.attempt != job.attempts) continue;
-        executors::Collected part;
-        part.kind = artifact.kind;
-        part.directory = directory / fmt::format("k{}-{}", job.job, artifact.id);
-        part.files = artifact.files;
-        part.bytes = artifact.bytes;
-        finished.end.artifact_files += artifact.files;
-        finished.end.artifact_bytes += artifact.bytes;
-        store_.extract(artifact.id, part.directory);
-        finished.collected.push_back(std::move(part));
+      // What was skipped and the like is decided again, the same way.
+      if (job.reused_run != 0) {
+        earlier.reused.emplace(index, finished(job, kept[job.job], directory, taken.count(index) != 0));
+      } else if (job.attempts != 0) {
+        Earlier::Finished ended = finished(job, kept[job.job], directory, /*taken=*/true);
+        if (settings_.help != nullptr) ended.end.kept = settings_.help->given_before(directory, run, job.job);
+        earlier.finished.emplace(index, std::move(ended));
       }
-      if (settings_.help != nullptr) finished.end.kept = settings_.help->given_before(directory, run, job.job);
-      finished.end.coverage = job.coverage;
-      finished.end.reports = read_reports(finished.collected).summaries;
-      earlier.finished.emplace(index, std::move(finished));
     } else if (const auto attempt = store_.last_attempt(run, job.job); attempt && attempt->state == JobState::running) {
       earlier.running.emplace(index, Earlier::Running{attempt->key.attempt, attempt->handle, attempt->log_cursor,
                                                       time_of(attempt->started.value_or(unix_now()))});

@@ -42,6 +42,14 @@ struct SessionSettings {
   CredentialSettings credentials;
   ChildLoader load_child;
   FailureHelp* help = nullptr;
+  // A retry of an earlier run.
+  struct Retry {
+    RunId of = 0;
+    std::map<pipelines::JobIndex, std::uint32_t> reused;  // jobs that stand as they ended there, by its job, from 1
+    bool same_sources = false;                            // its snapshot; else one is taken
+  };
+  std::optional<Retry> retry;
+  Successor successor;
   // A child pipeline's: what it shares with its parent.
   struct Parent {
     RunId run = 0;
@@ -59,6 +67,10 @@ struct SessionResult {
   RunId run = 0;
   pipelines::Verdict verdict = pipelines::Verdict::passed;
 };
+
+// The names of the snapshots that a run was made of, for open_snapshot, by the choice of sources that each is for (see
+// to_text(SourceChoice)); empty: it did not get as far.
+std::map<std::string, std::string> snapshots_of(const Store&, RunId);
 
 // `<database>.work`: job directories, layers and snapshots (0700). Made when missing. Throws WorldError.
 std::filesystem::path make_work_directory(const Store&);
@@ -79,9 +91,9 @@ class Session {
   SnapshotOptions snapshot_options(const std::stop_token&) const;
   void take_snapshots(Checkouts&) const;
   void open_snapshots(Checkouts&, const std::filesystem::path& root, RunId) const;
-  // Of a run, by the name of the choice that each is for.
-  std::map<std::string, std::string> snapshots_of(RunId) const;
   Earlier earlier(RunId, const std::filesystem::path& directory) const;
+  Earlier::Finished finished(const JobRow&, const std::vector<ArtifactRow>&, const std::filesystem::path& directory,
+                             bool taken) const;
 
   Store& store_;
   executors::Executor& executor_;

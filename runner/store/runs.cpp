@@ -42,7 +42,7 @@ std::optional<Enum> maybe_enum(const Query& query, int column) {
 
 constexpr const char* run_columns =
     "id, ref, sha, event, project_dir, pipeline_name, outcome, started, finished, "
-    "ifnull(parent, 0)";
+    "ifnull(parent, 0), ifnull(retry_of, 0)";
 
 RunRow run_row(const Query& query) {
   RunRow row;
@@ -56,6 +56,7 @@ RunRow run_row(const Query& query) {
   row.started = query.integer(7);
   row.finished = query.maybe(8);
   row.parent = query.count(9);
+  row.retry_of = query.count(10);
   return row;
 }
 
@@ -78,6 +79,36 @@ AttemptRow attempt_row(const Query& query) {
 
 }  // namespace
 
+namespace {
+
+// A job of a new run stands as it ended in an earlier one. Its artifacts are the new run's too: they outlive the other.
+// An attempt of number 0 is what has them.
+void reuse(Connection& c, RunId run, std::uint32_t job, const NewJob& from) {
+  Query(c,
+        "UPDATE jobs SET (state, outcome, allowed, exit_code, reason, message, coverage, artifacts, reused_run, "
+        "reused_job) = (SELECT state, outcome, allowed, exit_code, reason, message, coverage, artifacts, "
+        "ifnull(reused_run, run), ifnull(reused_job, job) FROM jobs WHERE run = ?3 AND job = ?4) "
+        "WHERE run = ?1 AND job = ?2 AND EXISTS(SELECT 1 FROM jobs WHERE run = ?3 AND job = ?4 AND state = ?5)",
+        run, job, from.reused_run, from.reused_job, final_state)
+      .run();
+  if (c.changes() == 0) {
+    throw StoreError(StoreFault::missing, fmt::format("run {} has no job {} that ended", from.reused_run, from.name));
+  }
+  Query(c,
+        "INSERT INTO artifacts(run, job, attempt, kind, name, tree, created, expires) "
+        "SELECT ?1, ?2, 0, kind, name, tree, created, expires FROM artifacts WHERE run = ?3 AND job = ?4 AND attempt = "
+        "(SELECT ifnull(max(attempt), 0) FROM attempts WHERE run = ?3 AND job = ?4) ORDER BY id",
+        run, job, from.reused_run, from.reused_job)
+      .run();
+  Query(c,
+        "INSERT INTO events(run, time, kind, json) SELECT ?1, time, kind, json_set(json, '$.job', ?2) FROM events "
+        "WHERE run = ?3 AND kind = 'report' AND json_extract(json, '$.job') = ?4 ORDER BY sequence",
+        run, job, from.reused_run, from.reused_job)
+      .run();
+}
+
+}  // namespace
+
 RunId Store::create_run(const NewRun& run) {
   const std::int64_t self = impl_->processes.self(impl_->database);
   const std::string pipeline = packed_text(run.pipeline_text);
@@ -92,6 +123,12 @@ RunId Store::create_run(const NewRun& run) {
     std::uint32_t job = 0;
     for (const NewJob& each : run.jobs) {
       Query(c, "INSERT INTO jobs(run, job, name, stage) VALUES(?, ?, ?, ?)", id, ++job, each.name, each.stage).run();
+      if (each.reused_run != 0) {
+        reuse(c, id, job, each);
+      }
+    }
+    if (run.retry_of != 0) {
+      Query(c, "UPDATE runs SET retry_of = ? WHERE id = ?", run.retry_of, id).run();
     }
     if (run.parent != 0) {
       Query(c, "UPDATE runs SET parent = ?, parent_job = ? WHERE id = ?", run.parent, run.parent_job, id).run();
@@ -177,9 +214,10 @@ bool Store::finish_attempt(const AttemptKey& key, const AttemptEnd& end) {
         if (!end.retried) {
           Query(c,
                 "UPDATE jobs SET state = ?, outcome = ?, allowed = ?, exit_code = ?, reason = ?, message = ?, "
-                "coverage = ? WHERE run = ? AND job = ? AND state < ?",
-                final_state, end.outcome, end.allowed, end.exit_code, end.reason, end.message, end.coverage, key.run,
-                key.job, final_state)
+                "coverage = ?, artifacts = (SELECT count(*) FROM artifacts a WHERE a.run = ?9 AND a.job = ?10 AND "
+                "a.attempt = ?11) WHERE run = ?9 AND job = ?10 AND state < ?8",
+                final_state, end.outcome, end.allowed, end.exit_code, end.reason, end.message, end.coverage,
+                final_state, key.run, key.job, key.attempt)
               .run();
           Query(c, "DELETE FROM leases WHERE run = ? AND job = ?", key.run, key.job).run();
         }
@@ -261,8 +299,8 @@ std::optional<RunDetail> Store::run(RunId run) const {
     }
     RunDetail detail;
     static_cast<RunRow&>(detail) = run_row(query);
-    detail.pipeline_text = unpacked_text(query.bytes(10));
-    detail.options = unpacked_text(query.bytes(11));
+    detail.pipeline_text = unpacked_text(query.bytes(11));
+    detail.options = unpacked_text(query.bytes(12));
     return detail;
   });
 }
@@ -281,7 +319,8 @@ std::vector<JobRow> Store::jobs(RunId run) const {
     std::vector<JobRow> rows;
     Query query(c,
                 "SELECT j.job, j.name, j.stage, j.state, j.outcome, j.allowed, j.exit_code, j.reason, j.message, "
-                "ifnull(a.attempt, 0), a.started, a.finished, j.coverage FROM jobs j "
+                "ifnull(a.attempt, 0), a.started, a.finished, j.coverage, ifnull(j.reused_run, 0), "
+                "ifnull(j.reused_job, 0), j.artifacts FROM jobs j "
                 "LEFT JOIN attempts a ON a.run = j.run AND a.job = j.job AND a.attempt = "
                 "(SELECT max(attempt) FROM attempts WHERE run = j.run AND job = j.job) WHERE j.run = ? ORDER BY j.job",
                 run);
@@ -300,6 +339,11 @@ std::vector<JobRow> Store::jobs(RunId run) const {
       row.started = query.maybe(10);
       row.finished = query.maybe(11);
       row.coverage = query.maybe_real(12);
+      row.reused_run = query.count(13);
+      row.reused_job = static_cast<std::uint32_t>(query.integer(14));
+      if (const auto count = query.maybe(15)) {
+        row.artifacts = static_cast<std::uint32_t>(*count);
+      }
       rows.push_back(std::move(row));
     }
     return rows;

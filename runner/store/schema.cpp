@@ -108,6 +108,13 @@ ALTER TABLE runs ADD COLUMN parent INTEGER;
 ALTER TABLE runs ADD COLUMN parent_job INTEGER;
 CREATE INDEX child_runs ON runs(parent) WHERE parent IS NOT NULL;
 )sql",
+    // retries of runs
+    R"sql(
+ALTER TABLE runs ADD COLUMN retry_of INTEGER;
+ALTER TABLE jobs ADD COLUMN reused_run INTEGER;  -- it did not run: this run's job has its log
+ALTER TABLE jobs ADD COLUMN reused_job INTEGER;
+ALTER TABLE jobs ADD COLUMN artifacts INTEGER;   -- how many were kept when it ended; null: not known
+)sql",
 };
 
 std::string random_hex(std::size_t digits) {

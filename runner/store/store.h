@@ -53,6 +53,10 @@ std::string_view to_string(JobState);
 
 struct NewJob {
   std::string name, stage;
+  // Not run, but taken from a job that ended in an earlier run (of which this is a retry), with its outcome, artifacts
+  // and reports; 0: an ordinary one.
+  RunId reused_run = 0;
+  std::uint32_t reused_job = 0;  // from 1
 };
 
 struct NewRun {
@@ -63,6 +67,7 @@ struct NewRun {
   UnixMs started = 0;
   RunId parent = 0;              // a child pipeline's: the run that triggered it; 0: none
   std::uint32_t parent_job = 0;  // and the job, from 1
+  RunId retry_of = 0;            // 0: it is none
 };
 
 // Names one attempt; `job` counts from 1 in the order of NewRun::jobs (as executors::JobId), `attempt` from 1.
@@ -90,6 +95,7 @@ struct RunRow {
   UnixMs started = 0;
   std::optional<UnixMs> finished;
   RunId parent = 0;                  // 0: nobody triggered it
+  RunId retry_of = 0;                // 0: it is none
   double seconds(UnixMs now) const;  // never negative
 };
 
@@ -120,6 +126,10 @@ struct JobRow {
   std::optional<double> coverage;
   std::uint32_t attempts = 0;               // 0: none was begun
   std::optional<UnixMs> started, finished;  // of the last attempt
+  // Taken from an earlier run: where it ran and its log is (not another retry, but what they all go back to). 0: not.
+  RunId reused_run = 0;
+  std::uint32_t reused_job = 0;
+  std::optional<std::uint32_t> artifacts;  // how many it had when it ended; some may have expired since
 };
 
 struct EventRow {

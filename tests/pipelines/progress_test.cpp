@@ -84,6 +84,86 @@ TEST(Progress, StagesFollowOneAnother) {
   EXPECT_EQ(run.progress.verdict(), Verdict::passed);
 }
 
+TEST(Progress, WhatIsSettledHasEndedWhateverItWaitsFor) {
+  Builder builder;
+  const JobIndex a = builder.add(0), b = builder.add(0), c = builder.add(1), d = builder.add(2);
+  const JobIndex needs_c = builder.add(1, When::on_success, Jobs{c});
+  Progress progress(builder.plan);
+  EXPECT_TRUE(progress.begin({{a, Outcome::passed, false}, {c, Outcome::passed, false}}).empty());
+  EXPECT_EQ(progress.next(), b);
+  EXPECT_EQ(progress.next(), needs_c);
+  EXPECT_EQ(progress.next(), std::nullopt);
+  EXPECT_TRUE(progress.finish(needs_c, Outcome::passed, false).empty());
+  // c stays passed although what it waits for fails now; what is decided anew is skipped.
+  const std::vector<Ended> ended = progress.finish(b, Outcome::failed, false);
+  ASSERT_EQ(ended.size(), 1U);
+  EXPECT_EQ(ended[0].job, d);
+  EXPECT_TRUE(progress.done());
+  EXPECT_EQ(progress.verdict(), Verdict::failed);
+}
+
+TEST(Progress, ASettledFailureHoldsBackAndHaltsNothing) {
+  Builder builder;
+  builder.plan.cancel_on_failure = true;
+  const JobIndex failed = builder.add(0), again = builder.add(0), later = builder.add(1);
+  Progress progress(builder.plan);
+  EXPECT_TRUE(progress.begin({{failed, Outcome::failed, false}}).empty());
+  EXPECT_FALSE(progress.halted());
+  EXPECT_EQ(progress.next(), again);
+  const std::vector<Ended> ended = progress.finish(again, Outcome::passed, false);
+  ASSERT_EQ(ended.size(), 1U);
+  EXPECT_EQ(ended[0].job, later);
+  EXPECT_EQ(ended[0].outcome, Outcome::skipped);
+  EXPECT_EQ(progress.verdict(), Verdict::failed);
+}
+
+TEST(Progress, WhatIsSettledIsNotPreparedAhead) {
+  Builder builder;
+  const JobIndex a = builder.add(0), settled = builder.add(1), next = builder.add(1);
+  Progress progress(builder.plan);
+  progress.begin({{settled, Outcome::passed, false}});
+  EXPECT_EQ(progress.next(), a);
+  EXPECT_EQ(progress.likely_next(3), Jobs{next});
+}
+
+TEST(Progress, AllSettledIsDoneAtOnce) {
+  Builder builder;
+  builder.add(0);
+  builder.add(1);
+  Progress progress(builder.plan);
+  EXPECT_TRUE(progress.begin({{0, Outcome::passed, false}, {1, Outcome::passed, false}}).empty());
+  EXPECT_TRUE(progress.done());
+  EXPECT_EQ(progress.verdict(), Verdict::passed);
+}
+
+TEST(Progress, CancellingSomeSkipsWhoWaitsForThem) {
+  Builder builder;
+  const JobIndex runs = builder.add(0), a = builder.add(1), b = builder.add(1);
+  const JobIndex needs_a = builder.add(2, When::on_success, Jobs{a}),
+                 needs_b = builder.add(2, When::on_success, Jobs{b});
+  Drive run(builder.plan);
+  EXPECT_EQ(run.running, Jobs{runs});
+  run.note(run.progress.cancel(Jobs{runs, a}));
+  EXPECT_EQ(run.outcomes, (Outcomes{{a, Outcome::cancelled}, {needs_a, Outcome::skipped}}));
+  run.finish(runs);  // it ran: the caller's to stop
+  run.finish(b);
+  run.finish(needs_b);
+  EXPECT_TRUE(run.progress.done());
+  EXPECT_EQ(run.progress.verdict(), Verdict::cancelled);
+}
+
+TEST(Progress, CancellingAReadyJobTakesItBack) {
+  Builder builder;
+  const JobIndex a = builder.add(0), b = builder.add(0);
+  Progress progress(builder.plan);
+  progress.begin();
+  EXPECT_EQ(progress.cancel(Jobs{a}).size(), 1U);
+  EXPECT_EQ(progress.next(), b);
+  EXPECT_EQ(progress.next(), std::nullopt);
+  progress.finish(b, Outcome::passed, false);
+  EXPECT_TRUE(progress.done());
+}
+
 TEST(Progress, JobsStartByStageThenByFile) {
   Builder builder;
   builder.add(1, When::on_success, Jobs{});

@@ -224,7 +224,7 @@ class SchedulerTest : public testing::Test {
     witness_->throw_on_start = throw_on_start_;
     pipelines::Progress progress(plan_, plan_.asked_for);
     Scheduler scheduler(*executor_, *factory_, kept_, groups_, downstreams_, {witness_.get()}, limits_);
-    return scheduler.run(progress, plan_, stop, std::move(earlier));
+    return scheduler.run(progress, plan_, stop, std::move(earlier), successor_);
   }
   long at(const std::string& line) const {
     const auto found = std::find(witness_->story.begin(), witness_->story.end(), line);
@@ -244,6 +244,7 @@ class SchedulerTest : public testing::Test {
   Groups groups_;
   NoDownstreams downstreams_;
   Limits limits_;
+  Successor successor_;
   std::vector<std::string> secrets_;
   bool throw_on_start_ = false;
 };
@@ -578,6 +579,70 @@ TEST(ServiceAliases, FollowGitLabsRules) {
   EXPECT_EQ(service_aliases("registry.example.com:4999/a/b", {}),
             (std::vector<std::string>{"registry.example.com__a__b", "registry.example.com-a-b"}));
   EXPECT_EQ(service_aliases("redis@sha256:abc", {"redis"}), (std::vector<std::string>{"redis"}));
+}
+
+TEST_F(SchedulerTest, WhatAnEarlierRunLeftIsToldFirstAndGivenOn) {
+  Earlier earlier;
+  Earlier::Finished& made = earlier.reused[0];
+  made.end.key = {0, 0};
+  made.end.outcome = Outcome::passed;
+  made.end.reused = 3;
+  executors::Collected archive;
+  archive.kind = "archive";
+  archive.directory = directory_ / "kept";
+  archive.files = 1;
+  made.collected.push_back(archive);
+  const auto result =
+      run("make: {stage: build, script: x, artifacts: {paths: [out]}}\nlint: {stage: build, script: x}\n"
+          "test: {script: x}\n",
+          {}, std::move(earlier));
+  EXPECT_EQ(result.verdict, pipelines::Verdict::passed);
+  EXPECT_EQ(witness_->story.front(), "passed make");
+  EXPECT_EQ(witness_->ended["make"].reused, 3U);
+  EXPECT_EQ(count(executor_->history, "prepare make"), 0U);
+  ASSERT_FALSE(executor_->prepared_specs.empty());
+  EXPECT_EQ(executor_->prepared_specs.back().inputs, std::vector<std::filesystem::path>{directory_ / "kept"});
+}
+
+TEST_F(SchedulerTest, ANewerRunCancelsOneWhoseJobsAreInterruptible) {
+  std::stop_source newer;
+  newer.request_stop();
+  successor_.wanted = newer.get_token();
+  const auto result = run("a: {script: x, interruptible: true}\nb: {stage: deploy, script: x}\n");
+  EXPECT_EQ(result.verdict, pipelines::Verdict::cancelled);
+  EXPECT_TRUE(result.replaced);
+  EXPECT_EQ(witness_->ended["b"].message, "a newer run takes its place");
+}
+
+TEST_F(SchedulerTest, ANewerRunLetsOneFinishThatIsHeld) {
+  std::stop_source newer;
+  newer.request_stop();
+  successor_.wanted = newer.get_token();
+  successor_.held->store(true);
+  const auto result = run("a: {script: x, interruptible: true}\n");
+  EXPECT_EQ(result.verdict, pipelines::Verdict::passed);
+  EXPECT_FALSE(result.replaced);
+}
+
+TEST_F(SchedulerTest, AJobThatIsNotInterruptibleHoldsTheRun) {
+  run("a: {script: x, interruptible: true}\n");
+  EXPECT_FALSE(successor_.held->load());
+  run("a: {script: x}\n");
+  EXPECT_TRUE(successor_.held->load());
+}
+
+TEST_F(SchedulerTest, ANewerRunCancelsTheInterruptibleJobsAlone) {
+  std::stop_source newer;
+  newer.request_stop();
+  successor_.wanted = newer.get_token();
+  const auto result =
+      run("workflow: {auto_cancel: {on_new_commit: interruptible}}\n"
+          "a: {script: x, interruptible: true}\nb: {script: x}\nc: {stage: deploy, script: x}\n");
+  EXPECT_EQ(result.verdict, pipelines::Verdict::cancelled);
+  EXPECT_TRUE(result.replaced);
+  EXPECT_EQ(witness_->ended["a"].outcome, Outcome::cancelled);
+  EXPECT_EQ(witness_->ended["b"].outcome, Outcome::passed);
+  EXPECT_EQ(witness_->ended["c"].outcome, Outcome::skipped);
 }
 
 }  // namespace

@@ -474,5 +474,74 @@ TEST_F(StoreTest, BackupIsAWholeDatabase) {
   EXPECT_EQ(Store(dir / "copy.db").list_runs().size(), 1U);
 }
 
+// `runner retry`: a job of a new run that stands as it ended in an earlier one.
+TEST_F(StoreTest, AJobThatIsReusedHasWhatTheEarlierOneLeft) {
+  Store store(file);
+  NewRun first;
+  first.jobs = {{"build", "build"}, {"test", "test"}};
+  const RunId earlier = store.create_run(first);
+  write(dir / "tree/out.txt", "made");
+  ASSERT_TRUE(store.begin_attempt({earlier, 1, 1}));
+  store.attempt_started({earlier, 1, 1}, 100);
+  store.store_tree({earlier, 1, 1}, "archive", "artifacts", dir / "tree", std::nullopt);
+  store.add_event(earlier, 120, "report", R"({"job":1,"kind":"junit","tests":3})");
+  AttemptEnd end;
+  end.outcome = Outcome::failed;
+  end.allowed = true;
+  end.exit_code = 3;
+  end.finished = 150;
+  end.coverage = 81.5;
+  ASSERT_TRUE(store.finish_attempt({earlier, 1, 1}, end));
+  EXPECT_EQ(store.jobs(earlier)[0].artifacts, 1U);
+  store.finish_run(earlier, Verdict::failed, 200);
+
+  NewRun second = first;
+  second.jobs = {{"lint", "build"}, {"build", "build", earlier, 1}};
+  second.retry_of = earlier;
+  const RunId retry = store.create_run(second);
+  store.finish_run(retry, Verdict::passed, 300);
+  EXPECT_EQ(store.run(retry)->retry_of, earlier);
+  EXPECT_EQ(store.run(earlier)->retry_of, 0U);
+  const JobRow row = store.jobs(retry)[1];
+  EXPECT_EQ(row.state, JobState::final);
+  EXPECT_EQ(row.outcome, Outcome::failed);
+  EXPECT_TRUE(row.allowed);
+  EXPECT_EQ(row.exit_code, 3);
+  EXPECT_EQ(row.coverage, 81.5);
+  EXPECT_EQ(row.attempts, 0U);
+  EXPECT_EQ(row.reused_run, earlier);
+  EXPECT_EQ(row.reused_job, 1U);
+  ASSERT_EQ(store.events(retry).size(), 1U);
+  EXPECT_THAT(store.events(retry)[0].json, HasSubstr("\"job\":2"));
+
+  // Another retry goes back to where it ran, and the artifacts outlive that run.
+  NewRun third = first;
+  third.jobs = {{"build", "build", retry, 2}};
+  const RunId last = store.create_run(third);
+  EXPECT_EQ(store.jobs(last)[0].reused_run, earlier);
+  EXPECT_EQ(store.jobs(last)[0].reused_job, 1U);
+  GcOptions how;
+  how.now = 1000;
+  how.keep_runs = 1;
+  EXPECT_EQ(store.gc(how).runs, 2U);
+  const std::vector<ArtifactRow> kept = store.list_artifacts(last);
+  ASSERT_EQ(kept.size(), 1U);
+  EXPECT_EQ(kept[0].key.attempt, 0U);
+  store.extract(kept[0].id, dir / "again");
+  EXPECT_EQ(read(dir / "again/out.txt"), "made");
+}
+
+TEST_F(StoreTest, AJobThatDidNotEndIsNotReused) {
+  Store store(file);
+  NewRun first;
+  first.jobs = {{"build", "build"}};
+  const RunId earlier = store.create_run(first);
+  NewRun second = first;
+  second.jobs[0].reused_run = earlier;
+  second.jobs[0].reused_job = 1;
+  EXPECT_EQ(error_of([&] { store.create_run(second); }).fault, StoreFault::missing);
+  EXPECT_EQ(store.list_runs().size(), 1U);
+}
+
 }  // namespace
 }  // namespace runner
