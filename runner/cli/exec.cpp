@@ -6,6 +6,8 @@
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <iostream>
 #include <map>
 #include <memory>
@@ -387,6 +389,21 @@ int start(Store& store, const Start& what) {
   return code_of(result.verdict);
 }
 
+// Told before the run, not after it. The directory itself is only made when there is something to put into it.
+void refuse_unusable_directory(const std::string& path) {
+  if (path.empty()) return;
+  std::error_code ignored;
+  fs::path there = fs::absolute(path);
+  if (fs::exists(there, ignored) && !fs::is_directory(there, ignored)) {
+    throw UsageError(fmt::format("--artifacts {}: is no directory", path));
+  }
+  while (!fs::exists(there, ignored) && there != there.parent_path()) there = there.parent_path();
+  if (::access(there.c_str(), W_OK | X_OK) != 0) {
+    throw UsageError(
+        fmt::format("--artifacts {}: nothing can be written in {}: {}", path, there.string(), std::strerror(errno)));
+  }
+}
+
 std::vector<NamedValue> masked_values(const ExecOptions& options) {
   std::vector<NamedValue> masked;
   for (const auto& path : options.env_files) {
@@ -400,6 +417,7 @@ int exec(const CommandLine& line, const ExecOptions& options) {
   const std::optional<ConsoleKind> kind = console_kind(options.output);
   if (options.worktree && !options.plan.revision.empty()) throw UsageError("--worktree and --ref exclude each other");
   pull_policy(options.pull);
+  refuse_unusable_directory(options.artifacts);
   Config config = configure(line, options);
   Words words = find_pipeline(options.plan.words, options.plan.project);
 
@@ -407,7 +425,7 @@ int exec(const CommandLine& line, const ExecOptions& options) {
   plan_options.masked = masked_values(options);
   plan_options.state = fs::absolute(config.database.value);
   plan_options.includes = include_settings(config);
-  std::string text = read_pipeline_text(words.file);
+  std::string text = read_pipeline_text(words.file, plan_options.revision);
   const auto loaded = load(std::move(words.file), std::move(text), plan_options);
   if (print_diagnostics(loaded->parsed.diagnostics, loaded->parsed.sources)) return exit_code::usage;
   if (print_diagnostics(loaded->plan.diagnostics, loaded->parsed.sources)) return exit_code::usage;
@@ -472,7 +490,9 @@ int resume(const CommandLine& line, ExecOptions options) {
 void add_output(CLI::App& command, ExecOptions& options) {
   command.add_option("--output", options.output, "pretty (on a terminal), plain or json (one object a line)")
       ->type_name("KIND");
-  command.add_option("--parallel", options.parallel, "jobs at a time (default: twice the processors)")->type_name("N");
+  command.add_option("--parallel", options.parallel, "jobs at a time (default: twice the processors)")
+      ->type_name("N")
+      ->check(CLI::PositiveNumber);
   command.add_option("--artifacts", options.artifacts, "when it is over, put each job's artifacts in DIR/JOB")
       ->type_name("DIR");
   command.add_option("--env-file", options.env_files, "variables from a file of NAME=VALUE lines; masked")
