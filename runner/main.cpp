@@ -1,9 +1,11 @@
 // Arguments -> command; exceptions -> exit code. `main` wires and does nothing itself.
-#include <fmt/core.h>
+#include <poll.h>
+#include <unistd.h>
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <iostream>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,7 +14,9 @@
 #include "pipelines/diagnostic.h"
 #include "runner/cli/commands.h"
 #include "runner/cli/load.h"
+#include "runner/cli/say.h"
 #include "runner/config/config.h"
+#include "runner/hosts/git.h"
 #include "runner/version.h"
 
 namespace runner {
@@ -45,19 +49,19 @@ int explain(const CLI::App& app, const CLI::ParseError& error) {
   // Without a command CLI11 only says that one is missing, not which word it did not take for one.
   const bool unknown_command = command == &app && !extras.empty() && !extras.front().starts_with('-');
   if (unknown_command)
-    fmt::print(stderr, "runner: there is no command {}\n", extras.front());
+    say("runner: there is no command {}\n", extras.front());
   else
-    fmt::print(stderr, "runner: {}\n", error.what());
+    say("runner: {}\n", error.what());
   if (!extras.empty()) {
     std::vector<std::string> names;
     collect_names(*command, names);
     const std::vector<std::string_view> candidates(names.begin(), names.end());
     const std::string_view word = std::string_view(extras.front()).substr(0, extras.front().find('='));
     const std::string_view near = pipelines::nearest(word, candidates);
-    if (!near.empty()) fmt::print(stderr, "hint: did you mean {}?\n", near);
+    if (!near.empty()) say("hint: did you mean {}?\n", near);
   }
-  fmt::print(stderr, "hint: `runner {}{}--help` shows what there is\n", command == &app ? "" : command->get_name(),
-             command == &app ? "" : " ");
+  say("hint: `runner {}{}--help` shows what there is\n", command == &app ? "" : command->get_name(),
+      command == &app ? "" : " ");
   return exit_code::usage;
 }
 
@@ -96,23 +100,43 @@ int run(int argc, char** argv) {
   return line.chosen();
 }
 
+int told(const executors::WorldError& error, int code) {
+  say("runner: {}\n", error.what());
+  if (!error.hint.empty()) say("hint: {}\n", error.hint);
+  return code;
+}
+
 int guarded(int argc, char** argv) {
   try {
     return run(argc, argv);
   } catch (const UsageError& error) {
-    fmt::print(stderr, "runner: {}\n", error.what());
+    say("runner: {}\n", error.what());
     return exit_code::usage;
   } catch (const ConfigError& error) {
-    fmt::print(stderr, "{}\n", error.what());
+    say("{}\n", error.what());
     return exit_code::usage;
+  } catch (const NoSuchCommit& error) {
+    return told(error, exit_code::usage);
   } catch (const executors::WorldError& error) {
-    fmt::print(stderr, "runner: {}\n", error.what());
-    if (!error.hint.empty()) fmt::print(stderr, "hint: {}\n", error.hint);
-    return exit_code::broken;
+    return told(error, exit_code::broken);
   } catch (const std::exception& error) {
-    fmt::print(stderr, "runner: {}\n", error.what());
+    say("runner: {}\n", error.what());
     return exit_code::broken;
   }
+}
+
+bool reader_went_away() {
+  pollfd output{STDOUT_FILENO, POLLOUT, 0};
+  return ::poll(&output, 1, 0) > 0 && (output.revents & POLLERR) != 0;
+}
+
+// Output that did not get to where it was sent (a full disk) is a failure; a reader that has seen enough is none.
+int flushed(int code) {
+  std::cout.flush();
+  const bool lost = std::fflush(stdout) != 0 || std::ferror(stdout) != 0 || !std::cout;
+  if (!lost || reader_went_away()) return code;
+  say("runner: not all of the output could be written; is the disk full?\n");
+  return code == exit_code::passed ? exit_code::broken : code;
 }
 
 }  // namespace
@@ -120,5 +144,5 @@ int guarded(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);  // a reader that goes away is an error of that write, not the end of the program
-  return runner::guarded(argc, argv);
+  return runner::flushed(runner::guarded(argc, argv));
 }

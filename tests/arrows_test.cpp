@@ -164,6 +164,16 @@ TEST(Libraries, AreNotInHeadersButThoseWhosePurposeTheyAre) {
   }
 }
 
+TEST(Words, ForPeopleAreSaidByWhatCannotFail) {
+  // fmt::print throws when the terminal is closed or the disk is full, in the middle of whatever goes on.
+  const fs::path root = RUNNER_SOURCE_DIR;
+  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(root / "runner")) {
+    std::ifstream in(entry.path());
+    const std::string text{std::istreambuf_iterator<char>(in), {}};
+    EXPECT_EQ(text.find("print(stderr"), std::string::npos) << entry.path() << ": use say() (runner/cli/say.h)";
+  }
+}
+
 TEST(Headers, AreGuardedOnce) {
   const fs::path root = RUNNER_SOURCE_DIR;
   for (const char* room : {"pipelines", "executors", "runner"}) {

@@ -52,6 +52,17 @@ std::string megabytes(std::uint64_t bytes) {
 
 std::string shell_path() { return std::string(job_mount) + "/" + std::string(shell_name); }
 
+// What an entrypoint printed besides its arguments, which are our own text and say nothing to anybody.
+std::string without_ours(const std::string& log) {
+  const std::string ours = "\n" + bootstrap_script(job_mount) + attached_script(job_mount, "");
+  std::istringstream lines(log);
+  std::string kept;
+  for (std::string line; std::getline(lines, line);) {
+    if (ours.find("\n" + line + "\n") == std::string::npos) kept += line + "\n";
+  }
+  return kept;
+}
+
 std::string last_line(const std::string& text) {
   const std::size_t end = text.find_last_not_of("\r\n");
   if (end == std::string::npos) return {};
@@ -254,13 +265,14 @@ JobResult DockerExecution::never_began(Notices& notices) {
   if (code == killed_code && log.empty())
     throw WorldError("runner_system_failure", "the container was killed from outside before the job began (exit 137)",
                      "run it again");
-  std::istringstream lines(log);
+  const std::string own = without_ours(log);
+  std::istringstream lines(own);
   for (std::string line; std::getline(lines, line);) notices.warning("entrypoint: " + line);
   JobResult result;
   result.outcome = Outcome::failed;
   result.reason = "script_failure";
   if (code > 0) result.exit_code = code;
-  const std::string said = last_line(log);
+  const std::string said = last_line(own);
   result.message = "the image's entrypoint ended before the script began (exit " + std::to_string(code) + ")" +
                    (said.empty() ? "" : ": " + said) +
                    "; if it does not run its arguments, set image:entrypoint: [\"\"]";

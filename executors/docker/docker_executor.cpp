@@ -65,6 +65,11 @@ void DockerExecutor::hold_directory(Sandbox& box) {
 std::unique_ptr<Execution> DockerExecutor::prepare(const JobSpec& spec, Notices& notices, std::stop_token stop) {
   auto box = std::make_unique<Sandbox>(shared_);
   box->spec = spec;
+  if (spec.image.empty()) {
+    throw WorldError("image_pull_failure",
+                     "job " + spec.id.name + ": its image is empty: the variables in it have no value",
+                     "give them one, or name a default with --image");
+  }
   try {
     std::error_code error;
     if (fs::exists(spec.directory, error)) clear_predecessor(spec);

@@ -6,6 +6,9 @@
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstring>
 #include <iostream>
 #include <map>
 #include <memory>
@@ -21,6 +24,7 @@
 #include "runner/cli/plan_text.h"
 #include "runner/cli/project_variables.h"
 #include "runner/cli/running.h"
+#include "runner/cli/say.h"
 #include "runner/cli/setup.h"
 #include "runner/run/console.h"
 #include "runner/run/failure_help.h"
@@ -454,6 +458,8 @@ int start(Store& store, const Start& what, const std::stop_token& interrupted, H
   ConsoleOptions console_options;
   console_options.colour = choice.colour;
   console_options.live = choice.live;
+  std::atomic<bool> lost = false;
+  console_options.lost = &lost;
   SessionResult result;
   {
     const auto console = make_console(choice.kind, console_options);
@@ -463,7 +469,25 @@ int start(Store& store, const Start& what, const std::stop_token& interrupted, H
     result = session.run(*console, interrupted, what.taken_up);
   }
   if (!what.options.artifacts.empty()) write_artifacts(store, result.run, what.options.artifacts);
-  return code_of(result.verdict);
+  const int code = code_of(result.verdict);
+  if (!lost) return code;
+  say("runner: not all of the output could be written; is the disk full?\n");
+  return code == exit_code::passed ? exit_code::broken : code;
+}
+
+// Told before the run, not after it. The directory itself is only made when there is something to put into it.
+void refuse_unusable_directory(const std::string& path) {
+  if (path.empty()) return;
+  std::error_code ignored;
+  fs::path there = fs::absolute(path);
+  if (fs::exists(there, ignored) && !fs::is_directory(there, ignored)) {
+    throw UsageError(fmt::format("--artifacts {}: is no directory", path));
+  }
+  while (!fs::exists(there, ignored) && there != there.parent_path()) there = there.parent_path();
+  if (::access(there.c_str(), W_OK | X_OK) != 0) {
+    throw UsageError(
+        fmt::format("--artifacts {}: nothing can be written in {}: {}", path, there.string(), std::strerror(errno)));
+  }
 }
 
 std::vector<NamedValue> masked_values(const ExecOptions& options) {
@@ -482,7 +506,7 @@ std::unique_ptr<Loaded> load_asked(const ExecOptions& options, const Config& con
   plan_options.masked = masked;
   plan_options.state = fs::absolute(config.database.value);
   plan_options.includes = include_settings(config);
-  std::string text = read_pipeline_text(words.file);
+  std::string text = read_pipeline_text(words.file, plan_options.revision);
   auto loaded = load(std::move(words.file), std::move(text), plan_options);
   if (print_diagnostics(loaded->parsed.diagnostics, loaded->parsed.sources)) return nullptr;
   if (print_diagnostics(loaded->plan.diagnostics, loaded->parsed.sources)) return nullptr;
@@ -515,6 +539,7 @@ int exec(const CommandLine& line, const ExecOptions& options) {
   }
   pull_policy(options.pull);
   refuse_shell_without_terminal(options);
+  refuse_unusable_directory(options.artifacts);
   const Config config = configure(line, options);
   const std::vector<NamedValue> masked = masked_values(options);
   if (options.watch) return watch(options, config, masked);
@@ -622,7 +647,9 @@ void add_output(CLI::App& command, ExecOptions& options) {
   command.add_flag("--keep", options.keep, "leave what a failed job ran in, and say how to get in and rid of it");
   command.add_option("--output", options.output, "pretty (on a terminal), plain or json (one object a line)")
       ->type_name("KIND");
-  command.add_option("--parallel", options.parallel, "jobs at a time (default: twice the processors)")->type_name("N");
+  command.add_option("--parallel", options.parallel, "jobs at a time (default: twice the processors)")
+      ->type_name("N")
+      ->check(CLI::PositiveNumber);
   command.add_option("--artifacts", options.artifacts, "when it is over, put each job's artifacts in DIR/JOB")
       ->type_name("DIR");
   command.add_option("--env-file", options.env_files, "variables from a file of NAME=VALUE lines; masked")

@@ -1,11 +1,11 @@
 #include "runner/cli/interrupt.h"
 
-#include <fmt/core.h>
 #include <unistd.h>
 #include <chrono>
 #include <csignal>
 
 #include "runner/cli/commands.h"
+#include "runner/cli/say.h"
 #include "runner/run/console.h"
 
 namespace runner {
@@ -49,12 +49,12 @@ void Interrupt::main(const std::stop_token& stop) {
     last = now;
     switch (++count) {
       case 1:
-        fmt::print(stderr, "{}", idle_ ? "\n" : "\nrunner: cancelling, jobs get 10 seconds (again: at once)\n");
         source_.request_stop();
+        say("{}", idle_ ? "\n" : "\nrunner: cancelling, jobs get 10 seconds (again: at once)\n");
         break;
       case 2:
-        fmt::print(stderr, "\nrunner: stopping at once\n");
         if (second_) second_();
+        say("\nrunner: stopping at once\n");
         break;
       default:
         restore_terminal();

@@ -12,6 +12,7 @@
 
 #include "runner/cli/commands.h"
 #include "runner/cli/load.h"
+#include "runner/cli/say.h"
 #include "runner/cli/setup.h"
 #include "runner/secrets/id_token.h"
 #include "runner/secrets/signing_key.h"
@@ -61,8 +62,8 @@ int write_documents(const CommandLine& line, const IssuerOptions& options) {
     fmt::print("{} belongs at {}/{}\n", (directory / path).string(), settings.issuer, path);
   }
   if (settings.issuer == default_issuer) {
-    fmt::print(stderr, "warning: {} is no address that anybody can ask\nhint: say which it is in [id_tokens] issuer\n",
-               settings.issuer);
+    say("warning: {} is no address that anybody can ask\nhint: say which it is in [id_tokens] issuer\n",
+        settings.issuer);
   }
   return exit_code::passed;
 }

@@ -1,4 +1,5 @@
 #include "runner/cli/load.h"
+#include "runner/cli/say.h"
 
 #include <fmt/core.h>
 #include <fmt/ranges.h>
@@ -71,7 +72,9 @@ Words find_pipeline(const std::vector<std::string>& words, const std::string& pr
   if (!project_option.empty() && !fs::is_directory(project_option, ignored)) {
     throw UsageError(fmt::format("--project {}: no such directory", project_option));
   }
-  if (!words.empty() && (is_yaml_name(words[0]) || fs::is_regular_file(words[0], ignored))) {
+  // Anything that can be read will do, a pipe of the shell's too; only a folder may share its name with a job.
+  const bool is_file = !words.empty() && fs::exists(words[0], ignored) && !fs::is_directory(words[0], ignored);
+  if (!words.empty() && (is_yaml_name(words[0]) || is_file)) {
     result.file.path = words[0];
     result.file.name = words[0];
     first_job = 1;
@@ -95,7 +98,16 @@ Words find_pipeline(const std::vector<std::string>& words, const std::string& pr
   return result;
 }
 
-std::string read_pipeline_text(const PipelineFile& file) {
+std::string read_pipeline_text(const PipelineFile& file, const std::string& revision) {
+  std::error_code unreadable;
+  const fs::path path = fs::weakly_canonical(file.path, unreadable);
+  // A file from elsewhere (a generator's pipe, another folder) is in no commit of this project.
+  if (!revision.empty() && !unreadable && is_below(path, file.project)) {
+    if (std::optional<std::string> text = file_at(file.project, revision, path.lexically_relative(file.project))) {
+      return std::move(*text);
+    }
+    throw UsageError(fmt::format("{}: there is no such file in {}", file.name, revision));
+  }
   struct stat status {};
   if (stat(file.path.c_str(), &status) != 0) {
     throw UsageError(fmt::format("{}: cannot read the pipeline file: {}", file.name, std::strerror(errno)));
@@ -447,10 +459,17 @@ std::string ask_secret(const std::string& name) {
   return value;
 }
 
-std::string read_secret_file(const std::string& name, const std::string& path) {
+// `flag` is for the message.
+std::string read_named_file(const std::string& flag, const std::string& path) {
   std::ifstream stream(path, std::ios::binary);
-  if (!stream) throw UsageError(fmt::format("--secret {}=@{}: {}", name, path, std::strerror(errno)));
-  std::string value((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
+  if (!stream) throw UsageError(fmt::format("{}: {}", flag, std::strerror(errno)));
+  std::error_code ignored;
+  if (fs::is_directory(path, ignored)) throw UsageError(fmt::format("{}: is a directory", flag));
+  return {std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>()};
+}
+
+std::string read_secret_file(const std::string& name, const std::string& path) {
+  std::string value = read_named_file(fmt::format("--secret {}=@{}", name, path), path);
   if (value.ends_with('\n')) value.pop_back();  // the editor's, not the secret's
   return value;
 }
@@ -485,15 +504,13 @@ NamedValue read_secret(const std::string& text) {
 }
 
 std::vector<NamedValue> read_env_file(const std::string& path) {
-  std::ifstream stream(path, std::ios::binary);
-  if (!stream) throw UsageError(fmt::format("--env-file {}: {}", path, std::strerror(errno)));
-  const std::string text((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
+  const std::string text = read_named_file(fmt::format("--env-file {}", path), path);
   pipelines::Dotenv parsed = pipelines::parse_dotenv(text, env_file_limit);
-  for (const auto& warning : parsed.warnings) fmt::print(stderr, "warning: {}: {}\n", path, warning);
+  for (const auto& warning : parsed.warnings) say("warning: {}: {}\n", path, warning);
   std::vector<NamedValue> result;
   for (auto& [name, value] : parsed.variables) {
     if (!value.empty() && too_short(value)) {
-      fmt::print(stderr, "warning: {}: {} has under {} characters and is not masked\n", path, name, shortest_secret);
+      say("warning: {}: {} has under {} characters and is not masked\n", path, name, shortest_secret);
     }
     result.push_back({std::move(name), std::move(value)});
   }

@@ -102,7 +102,7 @@ int preview(const CommandLine& line, const PreviewWords& options) {
   Words words = find_pipeline(options.plan.words, options.plan.project);
   if (!words.jobs.empty()) throw UsageError(fmt::format("preview takes one file: what is {}?", words.jobs.front()));
   const PlanOptions plan_options = configured(options.plan.options(words), line);
-  std::string text = read_pipeline_text(words.file);
+  std::string text = read_pipeline_text(words.file, plan_options.revision);
   const auto form = options.output == "json" ? pipelines::PreviewForm::json : pipelines::PreviewForm::yaml;
   const Shown shown = load_preview(std::move(words.file), std::move(text), plan_options, form);
   if (print_diagnostics(shown.loaded->parsed.diagnostics, shown.loaded->parsed.sources)) return exit_code::usage;
@@ -147,7 +147,7 @@ int plan(const CommandLine& line, const PlanWords& options) {
   const PlanOptions plan_options = configured(options.plan.options(words), line);
   if (!options.diff.empty() && !plan_options.jobs.empty()) throw UsageError("--diff compares whole plans: name no job");
   const PipelineFile file = words.file;
-  std::string text = read_pipeline_text(words.file);
+  std::string text = read_pipeline_text(words.file, plan_options.revision);
   const auto loaded = load(std::move(words.file), std::move(text), plan_options);
   if (print_all(*loaded)) return exit_code::usage;
   const bool json = options.output == "json";

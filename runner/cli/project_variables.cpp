@@ -1,4 +1,5 @@
 #include "runner/cli/project_variables.h"
+#include "runner/cli/say.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -28,7 +29,7 @@ std::optional<GitLabAccess> access(const ProjectFile& file, const std::string& s
   if (!file.gitlab_token.empty()) {
     if (!file.gitlab_url.empty()) return GitLabAccess{file.gitlab_url, file.gitlab_token};
     if (server_url.starts_with("https://")) return GitLabAccess{server_url, file.gitlab_token};
-    fmt::print(stderr, "warning: {}: there is a token, but no `url` to use it at\n", file.path.string());
+    say("warning: {}: there is a token, but no `url` to use it at\n", file.path.string());
     return std::nullopt;
   }
   const std::string token = environment("RUNNER_GITLAB_TOKEN").value_or("");
@@ -44,15 +45,13 @@ std::vector<ProjectVariable> ask_gitlab(const GitLabAccess& access, const std::s
   try {
     GitLabVariables found = read_gitlab_variables(access, project_path);
     if (!found.hidden.empty()) {
-      fmt::print(stderr,
-                 "warning: {} does not show the values of {}\n"
-                 "hint: give them in the project's file, or with --secret\n",
-                 access.url, fmt::join(found.hidden, ", "));
+      say("warning: {} does not show the values of {}\n"
+          "hint: give them in the project's file, or with --secret\n",
+          access.url, fmt::join(found.hidden, ", "));
     }
     return std::move(found.variables);
   } catch (const GitLabError& error) {
-    fmt::print(stderr, "warning: the project's variables could not be read: {}\nhint: the run goes on without them\n",
-               error.what());
+    say("warning: the project's variables could not be read: {}\nhint: the run goes on without them\n", error.what());
     return {};
   }
 }
@@ -70,7 +69,7 @@ bool less_special(const pipelines::ScopedVariable& a, const pipelines::ScopedVar
 std::vector<ProjectVariable> project_variables(const std::string& server_url, const std::string& project_path,
                                                const EnvironmentLookup& environment) {
   const ProjectFile file = load_project_file(project_file_path(host_of(server_url), project_path, environment));
-  for (const std::string& warning : file.warnings) fmt::print(stderr, "warning: {}\n", warning);
+  for (const std::string& warning : file.warnings) say("warning: {}\n", warning);
   std::vector<ProjectVariable> all;
   if (const std::optional<GitLabAccess> gitlab = access(file, server_url, environment)) {
     all = ask_gitlab(*gitlab, project_path);

@@ -21,6 +21,7 @@
 #include "runner/cli/commands.h"
 #include "runner/cli/load.h"
 #include "runner/cli/running.h"
+#include "runner/cli/say.h"
 #include "runner/cli/setup.h"
 #include "runner/run/caches.h"
 #include "runner/run/log_lines.h"
@@ -232,8 +233,7 @@ void print_attempts(const Store& store, RunId run, const JobRow& job, bool follo
 int reused_log(const Store& store, RunId run, const JobRow& job) {
   const std::vector<JobRow> there = store.jobs(job.reused_run);
   if (there.size() < job.reused_job) {
-    fmt::print(stderr, "runner: {} did not run in run {}, but in run {}, which is not kept any more\n", job.name, run,
-               job.reused_run);
+    say("runner: {} did not run in run {}, but in run {}, which is not kept any more\n", job.name, run, job.reused_run);
     return exit_code::failed;
   }
   print_attempts(store, job.reused_run, there[job.reused_job - 1], /*follow=*/false);
@@ -256,7 +256,7 @@ int logs(const CommandLine& line, const RecordOptions& options) {
   std::stable_sort(begun.begin(), begun.end(),
                    [](const JobRow& a, const JobRow& b) { return a.started.value_or(0) < b.started.value_or(0); });
   for (const auto& job : begun) {
-    if (begun.size() > 1) fmt::print(stderr, "── {} ──\n", job.name);
+    if (begun.size() > 1) say("── {} ──\n", job.name);
     print_attempts(*store, run, job, options.follow);
   }
   return exit_code::passed;
@@ -290,7 +290,7 @@ int artifacts(const CommandLine& line, const RecordOptions& options) {
     }
   }
   if (!any) {
-    fmt::print(stderr, "runner: job {} of run {} left no artifacts (or they have expired)\n", job.name, run);
+    say("runner: job {} of run {} left no artifacts (or they have expired)\n", job.name, run);
     return exit_code::failed;
   }
   return exit_code::passed;

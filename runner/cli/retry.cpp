@@ -14,6 +14,7 @@
 #include "pipelines/again.h"
 #include "pipelines/job_names.h"
 #include "runner/cli/running.h"
+#include "runner/cli/say.h"
 #include "runner/cli/setup.h"
 #include "runner/hosts/checkout.h"
 
@@ -197,10 +198,9 @@ std::vector<Snapshot> sources_of(const Store& store, const RunDetail& run) {
                     run.id, run.id));
   }
   if (outdated) {
-    fmt::print(stderr,
-               "runner: the files have changed since run {}, which is done again with those of then\n"
-               "hint: --worktree takes them, and the pipeline file, as they are now\n",
-               run.id);
+    say("runner: the files have changed since run {}, which is done again with those of then\n"
+        "hint: --worktree takes them, and the pipeline file, as they are now\n",
+        run.id);
   }
   return snapshots;
 }

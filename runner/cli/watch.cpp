@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "runner/cli/running.h"
+#include "runner/cli/say.h"
 #include "runner/cli/setup.h"
 #include "runner/hosts/tree_watch.h"
 
@@ -127,16 +128,16 @@ class Watching {
       return true;
     } catch (const UsageError& error) {
       if (first) throw;
-      fmt::print(stderr, "runner: {}\n", error.what());
+      runner::say("runner: {}\n", error.what());
       last_ = exit_code::usage;
     } catch (const ConfigError& error) {
       if (first) throw;
-      fmt::print(stderr, "{}\n", error.what());
+      runner::say("{}\n", error.what());
       last_ = exit_code::usage;
     } catch (const executors::WorldError& error) {
       if (first) throw;
-      fmt::print(stderr, "runner: {}\n", error.what());
-      if (!error.hint.empty()) fmt::print(stderr, "hint: {}\n", error.hint);
+      runner::say("runner: {}\n", error.what());
+      if (!error.hint.empty()) say("hint: {}\n", error.hint);
       last_ = exit_code::broken;
     }
     return false;
@@ -145,12 +146,12 @@ class Watching {
   void tell_watching(const TreeWatch& tree) {
     if (!tree.trouble().empty() && !told_trouble_) {
       told_trouble_ = true;
-      fmt::print(stderr, "warning: {}\nwarning: until then the files are looked at every second\n", tree.trouble());
+      runner::say("warning: {}\nwarning: until then the files are looked at every second\n", tree.trouble());
     }
     if (json_) {
       say({{"event", "watching"}, {"project", project_}});
     } else {
-      fmt::print(stderr, "watching {} (Ctrl-C leaves)\n", project_);
+      say("watching {} (Ctrl-C leaves)\n", project_);
     }
   }
 
@@ -166,7 +167,7 @@ class Watching {
     const std::vector<std::string> shown(paths.begin(),
                                          paths.begin() + static_cast<std::ptrdiff_t>(std::min(most, paths.size())));
     const std::string more = paths.size() > most ? fmt::format(" and {} more", paths.size() - most) : std::string();
-    fmt::print(stderr, "\nchanged: {}{}\n", fmt::join(shown, ", "), more);
+    say("\nchanged: {}{}\n", fmt::join(shown, ", "), more);
   }
 
   static void say(json line) {

@@ -20,6 +20,12 @@ class GitError : public executors::WorldError {
       : WorldError("runner_system_failure", message, std::move(mend)) {}
 };
 
+// A revision that a person named is not there.
+class NoSuchCommit : public GitError {
+ public:
+  using GitError::GitError;
+};
+
 struct GitFacts {
   bool repository = false;          // false: only the project's names below are set
   bool commits = false;             // false: a repository without any commit; sha … are empty

@@ -96,10 +96,10 @@ std::optional<Commit> find_commit(git_repository* repository, std::string_view r
     code = git_object_peel(into(commit), object.get(), GIT_OBJECT_COMMIT);
   }
   if (code < 0) {
-    throw GitError(fmt::format("there is no commit {} in {}", name, git_repository_path(repository)),
-                   git_repository_is_shallow(repository) == 1
-                       ? "the clone is shallow: `git fetch --unshallow` gets the rest"
-                       : "`git fetch` first, or name another; `git log --oneline --all` lists them");
+    throw NoSuchCommit(fmt::format("there is no commit {} in {}", name, git_repository_path(repository)),
+                       git_repository_is_shallow(repository) == 1
+                           ? "the clone is shallow: `git fetch --unshallow` gets the rest"
+                           : "`git fetch` first, or name another; `git log --oneline --all` lists them");
   }
   return Commit(reinterpret_cast<git_commit*>(commit.release()));
 }

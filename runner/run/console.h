@@ -18,6 +18,7 @@
 //   run_finished  outcome, seconds, message, critical_path (names)
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -37,6 +38,7 @@ struct ConsoleOptions {
   bool live = true;  // pretty: a footer that is drawn again and again; only where `out` is a terminal
   int width = 0;     // columns; 0: asked of the terminal before each frame
   std::chrono::milliseconds patience{10'000};
+  std::atomic<bool>* lost = nullptr;  // see Output::Options
 };
 
 class Console : public Observer {

@@ -73,7 +73,7 @@ void append_escaped(std::string& out, std::string_view text) {
 class JsonConsole : public Console {
  public:
   explicit JsonConsole(const ConsoleOptions& options)
-      : output_({.fd = options.out, .patience = options.patience, .frame = {}}) {}
+      : output_({.fd = options.out, .patience = options.patience, .frame = {}, .lost = options.lost}) {}
 
   void on(const Event& event) override {
     std::visit([this](const auto& e) { handle(e); }, event);

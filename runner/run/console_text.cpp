@@ -33,7 +33,8 @@ std::string short_sha(std::string_view sha) { return on_screen(sha.substr(0, 8))
 }  // namespace
 
 void TextConsole::open(std::chrono::milliseconds interval, std::function<void(std::string&)> frame) {
-  output_ = std::make_unique<Output>(Output::Options{options_.out, interval, options_.patience, std::move(frame)});
+  output_ = std::make_unique<Output>(
+      Output::Options{options_.out, interval, options_.patience, std::move(frame), options_.lost});
 }
 
 void TextConsole::on(const Event& event) {

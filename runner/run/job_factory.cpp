@@ -345,6 +345,7 @@ JobFactory::Made JobFactory::make(const JobKey& key, const JobInputs& given) con
   settle_feature_flags(expanded, findings.warnings);
   if (!settings_.shell) {
     spec.image = job.image ? expanded.expand(job.image->name) : settings_.default_image;
+    if (spec.image.empty()) spec.image = settings_.default_image;  // "$NAMED_NOWHERE"
     if (job.image) {
       spec.image_user = expanded.expand(job.image->user);
       spec.platform = expanded.expand(job.image->platform);

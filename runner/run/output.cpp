@@ -110,8 +110,10 @@ void Output::write_all(std::string_view bytes) {
       ::poll(&waiting, 1, -1);
       continue;
     }
+    const bool wanted = n < 0 && errno != EPIPE && errno != EIO;  // EIO: a terminal that was closed
     const std::lock_guard lock(mutex_);
     if (n < 0) {
+      if (wanted && options_.lost != nullptr) *options_.lost = true;
       gone_ = true;
       waiting_ = {};
       taken_.notify_all();

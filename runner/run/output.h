@@ -4,6 +4,7 @@
 // writes what is left. A reader that is gone (EPIPE) makes everything vanish quietly: the run goes on.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
@@ -24,6 +25,8 @@ class Output {
     // When set, called on the writer's thread before each write and at every interval: may change the bytes that go
     // out. Must not call add.
     std::function<void(std::string& bytes)> frame;
+    // Set, until the destructor is over, when bytes could not be written though somebody wants them: a full disk.
+    std::atomic<bool>* lost = nullptr;
   };
   explicit Output(Options);
   ~Output();
