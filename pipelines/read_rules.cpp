@@ -346,14 +346,15 @@ bool read_need(Reader& reader, const Key& key, Yaml yaml, std::span<const Field<
     out.push_back(std::move(draft.need));
     return true;
   }
+  const Yaml elsewhere = yaml.find_key(yaml.find_key("project") ? "project" : "pipeline");
+  if (elsewhere && upstream == nullptr) {
+    return reader.wrong(key, elsewhere, "can name jobs of this pipeline only", "write it into the job's own `needs`");
+  }
   const std::size_t errors = reader.findings().errors();
   if (!reader.fields(key, yaml, table, draft, "a job's name or a mapping")) {
     return false;
   }
-  if (yaml.find_key("project") || yaml.find_key("pipeline")) {
-    if (upstream == nullptr) {
-      return false;  // which was said
-    }
+  if (elsewhere) {
     const bool of_hierarchy = !yaml.find_key("project") && yaml.find_key("job");
     return of_hierarchy ? read_upstream_need(reader, key, yaml, draft, *upstream) : leave_out_need(reader, key, yaml);
   }

@@ -137,7 +137,7 @@ class Watching {
     } catch (const executors::WorldError& error) {
       if (first) throw;
       runner::say("runner: {}\n", error.what());
-      if (!error.hint.empty()) say("hint: {}\n", error.hint);
+      if (!error.hint.empty()) runner::say("hint: {}\n", error.hint);
       last_ = exit_code::broken;
     }
     return false;
@@ -151,7 +151,7 @@ class Watching {
     if (json_) {
       say({{"event", "watching"}, {"project", project_}});
     } else {
-      say("watching {} (Ctrl-C leaves)\n", project_);
+      runner::say("watching {} (Ctrl-C leaves)\n", project_);
     }
   }
 
@@ -167,7 +167,7 @@ class Watching {
     const std::vector<std::string> shown(paths.begin(),
                                          paths.begin() + static_cast<std::ptrdiff_t>(std::min(most, paths.size())));
     const std::string more = paths.size() > most ? fmt::format(" and {} more", paths.size() - most) : std::string();
-    say("\nchanged: {}{}\n", fmt::join(shown, ", "), more);
+    runner::say("\nchanged: {}{}\n", fmt::join(shown, ", "), more);
   }
 
   static void say(json line) {

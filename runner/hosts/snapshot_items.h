@@ -2,14 +2,13 @@
 // checkout.cpp alone.
 #pragma once
 
-#include <git2.h>
-
 #include <cstddef>
 #include <filesystem>
 #include <string>
 #include <vector>
 
 #include "runner/hosts/checkout.h"
+#include "runner/hosts/libgit.h"
 #include "runner/hosts/submodules.h"
 
 namespace runner {

@@ -212,7 +212,7 @@ TEST_P(JobDirectoryTest, EveryByteCountResumesWithAHook) {
   run_script({"printf 'some text'"});
   const auto whole = log_.bytes();
   for (std::size_t from = 0; from <= whole.size(); ++from) {
-    Kept rest;
+    KeptLog rest;
     auto again = JobDirectory::open(directory_ / "job");
     ASSERT_TRUE(again);
     EXPECT_EQ(again->follow(work_, rest, hooks_, from, {}).exit_code, 0);

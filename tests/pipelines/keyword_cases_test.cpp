@@ -172,6 +172,10 @@ std::string text_of(const Path& path) {
 
 // Refused for now: nothing of theirs can stand in a pipeline.
 bool is_refused(const Path& path) {
+  if (path.front() == "run" && path.size() == 2) {
+    constexpr std::string_view loaded[] = {"step", "func", "action", "inputs"};
+    if (std::find(std::begin(loaded), std::end(loaded), path[1]) != std::end(loaded)) return true;
+  }
   const auto keywords = job_keywords();
   const std::string& keyword = path.front() == "default" && path.size() > 1 ? path[1] : path.front();
   return std::any_of(keywords.begin(), keywords.end(), [&](const JobKeyword& row) {

@@ -92,18 +92,18 @@ constexpr Mistake mistakes[] = {
     {"UpstreamScript", "a: {script: x, needs: [{pipeline: other/project}]}\n",
      "pipeline.yml:1:24: `needs` names a pipeline without a `job` | name the `job` whose artifacts are wanted; only a "
      "job without `script` can take over how a whole pipeline ended\npipeline.yml:1:25: warning: `needs` of other "
-     "pipelines and projects are left out | how that pipeline ended only GitLab's server knows; the job passes\n"},
+     "projects are left out | how that pipeline ended only GitLab's server knows; the job passes\n"},
     {"UpstreamTwice", "a: {needs: [{pipeline: a/b}, {pipeline: c/d}]}\n",
-     "pipeline.yml:1:14: warning: `needs` of other pipelines and projects are left out | how that pipeline ended only "
+     "pipeline.yml:1:14: warning: `needs` of other projects are left out | how that pipeline ended only "
      "GitLab's server knows; the job passes\npipeline.yml:1:30: `needs` can name only one pipeline as a whole\n"},
     {"UpstreamImage", "a: {image: x, needs: {pipeline: a/b}}\n",
      R"(pipeline.yml:1:5: job "a" has `needs:pipeline` and `image`, which exclude each other | a job that takes over how another pipeline ended runs no script of its own)"
      "\n"
-     R"(pipeline.yml:1:23: warning: `needs` of other pipelines and projects are left out | how that pipeline ended only GitLab's server knows; the job passes)"
+     R"(pipeline.yml:1:23: warning: `needs` of other projects are left out | how that pipeline ended only GitLab's server knows; the job passes)"
      "\n"},
     {"TriggerNeeds", "a: {trigger: a/b, needs: [{project: c/d, job: e, ref: f}]}\n",
      "pipeline.yml:1:27: `needs` of a job with `trigger` can name jobs of this pipeline only\npipeline.yml:1:28: "
-     "warning: `needs` of other pipelines and projects are left out | their artifacts are on GitLab's server; the job "
+     "warning: `needs` of other projects are left out | they are on GitLab's server; the job "
      "runs without them\n"},
     {"TriggerExitCodes", "a: {trigger: a/b, allow_failure: {exit_codes: 3}}\n",
      R"(pipeline.yml:1:19: job "a" has no exit code: it runs another pipeline | write `allow_failure: true`)"

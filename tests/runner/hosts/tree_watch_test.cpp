@@ -111,7 +111,7 @@ TEST_F(TreeWatchTest, DirectoriesWithoutFilesAreAmongThoseOfAWalk) {
   fs::create_directories(repository.path() / "empty/deep");
   fs::create_directories(repository.path() / "out/deep");
   std::vector<std::string> directories;
-  walk_sources(repository.path(), {}, &directories);
+  walk_sources(repository.path(), {}, {}, &directories);
   EXPECT_THAT(directories, UnorderedElementsAre("", "empty/", "empty/deep/"));
 }
 
