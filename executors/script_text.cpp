@@ -122,7 +122,8 @@ std::string step_text(const WorkStep& step) {
   std::string out = "printf '%s\\n' " + single_quoted("Running step " + step.name) + " " +
                     single_quoted("$ " + std::string(script.substr(0, line_end)) + more) + "\n(\n";
   for (const auto& [name, value] : step.environment) {
-    if (pipelines::is_variable_name(name) && !is_read_only(name)) out += "export " + name + "=" + single_quoted(value) + "\n";
+    if (pipelines::is_variable_name(name) && !is_read_only(name))
+      out += "export " + name + "=" + single_quoted(value) + "\n";
   }
   return out + "eval " + single_quoted(std::string(script) + "\n") + "\n)\n";
 }
