@@ -122,7 +122,9 @@ struct Work {
   // after_script). Tried so many times.
   std::vector<std::string> pre_get_sources;
   unsigned get_sources_attempts = 1;
-  std::chrono::seconds timeout{3600};  // of the script; then job_execution_timeout
+  std::chrono::seconds timeout{3600};  // of script and after_script; then job_execution_timeout
+  // Of the script alone, where that is shorter: after_script runs then.
+  std::optional<std::chrono::seconds> script_timeout;
   std::chrono::seconds after_timeout{300};
   std::chrono::seconds grace{10};  // between TERM and KILL when cancelled
   ArtifactsSpec artifacts;

@@ -216,7 +216,11 @@ JobResult result_of(const JobDirectory::Followed& followed, const Work& work) {
   if (followed.timed_out) {
     result.outcome = Outcome::failed;
     result.reason = "job_execution_timeout";
-    result.message = "stopped after " + std::to_string(work.timeout.count()) + " s, its timeout";
+    result.message = followed.script_timed_out
+                         ? "script stopped after " +
+                               std::to_string(work.script_timeout.value_or(work.timeout).count()) +
+                               " s, its RUNNER_SCRIPT_TIMEOUT"
+                         : "stopped after " + std::to_string(work.timeout.count()) + " s, its timeout";
   } else if (followed.cancelled) {
     result.outcome = Outcome::cancelled;
     result.reason = "job_canceled";

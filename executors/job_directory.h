@@ -6,9 +6,9 @@
 //   hook, hook.log, hook.exit   the same of hooks:pre_get_sources_script, which `script` runs first
 //   exit, after.exit   the code, written last; it counts only with its newline
 //   ended     made when nothing of the job follows       shell       for people, see shell_script_text
-//   status    written by the runner before it signals: `canceled` (CI_JOB_STATUS says so in after_script), or
-//             `timedout` or `killed` (then after_script does not run); by the job when its hook failed: `nosources`
-//             (nor does it then)
+//   status    written by the runner before it signals: `canceled` or `timedout` (CI_JOB_STATUS says so in
+//             after_script), or `expired` or `killed` (then after_script does not run); by the job when its hook
+//             failed: `nosources` (nor does it then)
 //   tmp       for the job: RUNNER_TEMP_PROJECT_DIR
 //
 // Jenkins' durable-task plugin is the model. Everything in it may be spoilt by the job: files are opened by
@@ -86,14 +86,16 @@ class JobDirectory {
   // Follows the job: writes the stream described at LogSink into `sink` from byte `from` on, as it grows (inotify, with
   // a safety poll), until the job has ended, `dead()` says the sandbox is gone, or a deadline/stop calls for action.
   // Signals and grace periods are handled here, for both executors:
-  //   stop → status canceled, TERM, grace, KILL;  timeout → status timedout, TERM, grace, KILL, no after_script.
+  //   stop → status canceled, TERM, grace, KILL;  timeout → status expired, TERM, grace, KILL, no after_script;
+  //   the script's own timeout → status timedout, TERM, grace, KILL, and after_script as far as there is time.
   // The script's time counts from write_script, so an adopted job keeps its deadline.
   struct Followed {
     std::optional<int> exit_code;  // absent: the sandbox died without saying
     std::optional<int> after_code;
     bool timed_out = false, cancelled = false, dead = false;
-    bool hook_failed = false;  // the script did not run; exit_code is the hook's
-    bool disk_full = false;    // when dead: there was no room to say how it ended
+    bool hook_failed = false;       // the script did not run; exit_code is the hook's
+    bool script_timed_out = false;  // timed_out by the script's own timeout
+    bool disk_full = false;         // when dead: there was no room to say how it ended
   };
   struct Hooks {
     std::function<bool()> dead;   // cheap; asked four times a second: the sandbox is no longer there

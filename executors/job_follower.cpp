@@ -82,7 +82,8 @@ JobDirectory::Followed JobFollower::run() {
     [[maybe_unused]] const auto written = ::write(wake_.get(), &one, sizeof one);
   });
   if (const auto before = status()) {  // what a former runner had begun
-    result_.timed_out = *before == "timedout";
+    result_.script_timed_out = *before == "timedout";
+    result_.timed_out = result_.script_timed_out || *before == "expired";
     result_.cancelled = *before == "canceled" || *before == "killed";
   }
 
@@ -90,14 +91,21 @@ JobDirectory::Followed JobFollower::run() {
     const auto spent = std::chrono::seconds(std::max<std::int64_t>(0, now_seconds() - began));
     return Clock::now() + std::max<Clock::duration>(0s, std::min<std::chrono::seconds>(limit, 100'000h) - spent);
   };
-  deadline_ = remaining(work_.timeout, file_time("script"));
-  if (follow_hook()) open_section(Section::script);
+  const auto job_deadline = remaining(work_.timeout, file_time("script"));
+  deadline_ = job_deadline;
+  if (follow_hook()) {
+    if (work_.script_timeout) {
+      deadline_ = std::min(job_deadline, remaining(*work_.script_timeout, file_time("script")));
+      by_script_timeout_ = deadline_ < job_deadline;
+    }
+    open_section(Section::script);
+  }
   follow(Section::script);
   if (open_) close_section(Section::script);
 
   if (!result_.dead && !work_.after_script.empty()) {
     pushed_ = Push::none;
-    deadline_ = remaining(work_.after_timeout, file_time("exit"));
+    deadline_ = std::min(job_deadline, remaining(work_.after_timeout, file_time("exit")));
     follow(Section::after);
     if (open_) close_section(Section::after);
   }
@@ -271,7 +279,8 @@ void JobFollower::keep_time(Section section) {
   if (now >= deadline_ && pushed_ == Push::none) {
     if (section != Section::after) {
       result_.timed_out = !result_.cancelled;
-      directory_.set_status(result_.timed_out ? "timedout" : "canceled");
+      result_.script_timed_out = result_.timed_out && by_script_timeout_;
+      directory_.set_status(result_.cancelled ? "canceled" : by_script_timeout_ ? "timedout" : "expired");
     }
     push(Push::term);
   }

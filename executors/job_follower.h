@@ -70,6 +70,7 @@ class JobFollower {
   Clock::time_point deadline_, next_push_, next_dead_check_;
   Push pushed_ = Push::none;
   bool stop_seen_ = false, term_sent_ = false;
+  bool by_script_timeout_ = false;  // what the script's deadline is
 };
 
 }  // namespace executors

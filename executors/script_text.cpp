@@ -3,6 +3,7 @@
 #include <array>
 
 #include "executors/job_directory.h"
+#include "pipelines/variables.h"
 
 namespace executors {
 namespace {
@@ -19,12 +20,6 @@ std::string single_quoted(std::string_view text) {
   }
   out += '\'';
   return out;
-}
-
-bool is_identifier(std::string_view name) {
-  const auto letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; };
-  return !name.empty() && letter(name.front()) &&
-         std::ranges::all_of(name, [&](char c) { return letter(c) || (c >= '0' && c <= '9'); });
 }
 
 // Assigning to one of these is an error in bash, which would go to the log.
@@ -78,13 +73,13 @@ std::string section_text(std::string_view item, std::size_t number) {
 std::string exports(const Work& work, bool status) {
   std::string out;
   for (const auto& [name, value] : work.environment) {
-    if (!is_identifier(name) || is_read_only(name)) continue;
+    if (!pipelines::is_variable_name(name) || is_read_only(name)) continue;
     if (status && name == "CI_JOB_STATUS") continue;
     out += "export " + name + "=" + single_quoted(value) + "\n";
   }
   // Beside the script itself: what runs it says where that is.
   for (const auto& [name, value] : work.files) {
-    if (!is_identifier(name) || is_read_only(name)) continue;
+    if (!pipelines::is_variable_name(name) || is_read_only(name)) continue;
     out += "export " + name + "=\"${0%/*}/file." + name + "\"\n";
     out += "(umask 077; printf %s " + single_quoted(value) + " >\"$" + name + "\") || exit 1\n";
   }
@@ -127,7 +122,8 @@ std::string step_text(const WorkStep& step) {
   std::string out = "printf '%s\\n' " + single_quoted("Running step " + step.name) + " " +
                     single_quoted("$ " + std::string(script.substr(0, line_end)) + more) + "\n(\n";
   for (const auto& [name, value] : step.environment) {
-    if (is_identifier(name) && !is_read_only(name)) out += "export " + name + "=" + single_quoted(value) + "\n";
+    if (pipelines::is_variable_name(name) && !is_read_only(name))
+      out += "export " + name + "=" + single_quoted(value) + "\n";
   }
   return out + "eval " + single_quoted(std::string(script) + "\n") + "\n)\n";
 }
@@ -250,7 +246,7 @@ if [ -f "$j/after" ]; then
   t=failed; [ "$c" = 0 ] && t=success
   [ -f "$j/status" ] && read -r t <"$j/status"
   case $t in
-    timedout | killed | nosources) ;;
+    expired | killed | nosources) ;;
     *)
       CI_JOB_STATUS=$t "$s" $o "$j/after" </dev/null >>"$j/after.log" 2>&1
       echo "$?" >"$j/after.exit" ;;
@@ -271,7 +267,7 @@ if [ -f "$j/after" ]; then
   t=failed; [ "$c" = 0 ] && t=success
   [ -f "$j/status" ] && read -r t <"$j/status"
   case $t in
-    timedout | killed | nosources) ;;
+    expired | killed | nosources) ;;
     *)
       CI_JOB_STATUS=$t "$s" $o "$j/after" </dev/null 2>&1
       echo "$m$?" ;;

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "pipelines/job_names.h"
+#include "pipelines/variables.h"
 
 namespace pipelines {
 namespace {
@@ -35,6 +36,7 @@ class Checker {
   }
 
   void run() {
+    check_variable_names();
     for (std::size_t i = 0; i < pipeline_.jobs.size(); ++i) {
       const Job& job = pipeline_.jobs[i];
       check_name(job, drafts_[i]);
@@ -93,6 +95,29 @@ class Checker {
         pipeline_.stages.begin() + static_cast<std::ptrdiff_t>(std::min(pipeline_.stages.size(), shown)));
     return fmt::format("the stages are {}{}", more ? fmt::format("{}", fmt::join(names, ", ")) : list_words(names),
                        more ? ", …" : "");
+  }
+
+  // A service may want a variable that no shell can have (discovery.type): it sees its job's variables.
+  void check_variable_names() {
+    const auto has_services = [](const Job& job) { return !job.services.empty(); };
+    if (std::ranges::none_of(pipeline_.jobs, has_services)) warn_of_names(pipeline_.variables);
+    for (std::size_t i = 0; i < pipeline_.jobs.size(); ++i) {
+      const Job& job = pipeline_.jobs[i];
+      if (is_repetition(i) || has_services(job)) continue;
+      warn_of_names(job.variables);
+      if (!job.rules) continue;
+      for (const Rule& rule : *job.rules) warn_of_names(rule.variables);
+    }
+  }
+
+  void warn_of_names(const Variables& variables) {
+    for (const Variable& variable : variables) {
+      if (is_variable_name(variable.name)) continue;
+      findings_.warning(
+          variable.mark,
+          fmt::format("no script sees the variable \"{}\": a shell has none of such a name", variable.name),
+          "use letters, digits and _ only, no digit first");
+    }
   }
 
   void check_name(const Job& job, const JobDraft& draft) {

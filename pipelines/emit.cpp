@@ -75,7 +75,7 @@ bool is_block(std::string_view text) {
 
 class YamlWriter {
  public:
-  explicit YamlWriter(std::size_t most) : most_(most) {}
+  YamlWriter(std::size_t most, const ScalarRewrite& rewrite) : most_(most), rewrite_(rewrite) {}
 
   std::optional<std::string> write(Yaml root) {
     block(root, 0);
@@ -102,7 +102,8 @@ class YamlWriter {
   }
 
   void key(Yaml yaml) {
-    out_ += is_simple(yaml.text()) ? std::string(yaml.text()) : quoted(yaml.text());
+    const std::string text = rewritten(yaml.text());
+    out_ += is_simple(text) ? text : quoted(text);
     out_ += ':';
   }
 
@@ -149,7 +150,7 @@ class YamlWriter {
         out_ += "!reference [";
         for (std::size_t i = 0; i < yaml.size(); ++i) {
           out_ += i == 0 ? "" : ", ";
-          out_ += quoted(yaml.item(i).text());
+          out_ += quoted(rewritten(yaml.item(i).text()));
         }
         out_ += "]\n";
         return;
@@ -157,10 +158,24 @@ class YamlWriter {
         break;
     }
     const std::string_view text = yaml.text();
-    if (yaml.type() != ScalarType::string) {
+    if (yaml.type() == ScalarType::string) {
+      if (rewrite_) {
+        string(rewrite_(text), level);
+      } else {
+        string(text, level);
+      }
+    } else if (const std::string changed = rewritten(scalar_to_s(text)); rewrite_ && changed != scalar_to_s(text)) {
+      string(changed, level);
+    } else {
       out_ += text.empty() ? "~" : text;
       out_ += '\n';
-    } else if (is_simple(text)) {
+    }
+  }
+
+  std::string rewritten(std::string_view text) const { return rewrite_ ? rewrite_(text) : std::string(text); }
+
+  void string(std::string_view text, std::size_t level) {
+    if (is_simple(text)) {
       out_ += text;
       out_ += '\n';
     } else if (is_block(text)) {
@@ -192,6 +207,7 @@ class YamlWriter {
   }
 
   std::size_t most_;
+  const ScalarRewrite& rewrite_;
   std::string out_;
 };
 
@@ -264,7 +280,9 @@ class JsonWriter {
 
 }  // namespace
 
-std::optional<std::string> emit_yaml(Yaml root, std::size_t most) { return YamlWriter(most).write(root); }
+std::optional<std::string> emit_yaml(Yaml root, std::size_t most, const ScalarRewrite& rewrite) {
+  return YamlWriter(most, rewrite).write(root);
+}
 
 std::optional<std::string> emit_json(Yaml root, std::size_t most) { return JsonWriter(most).write(root); }
 

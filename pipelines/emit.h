@@ -3,15 +3,21 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "pipelines/yaml_tree.h"
 
 namespace pipelines {
 
 // Absent when the text would be larger than `most` bytes. References are written as `!reference [a, b]`.
-std::optional<std::string> emit_yaml(Yaml root, std::size_t most = Limits::text_bytes);
+// `rewrite`, where there is one, says what stands in a scalar's place, keys included: it is given the scalar as a
+// string and what it changes is written as one.
+using ScalarRewrite = std::function<std::string(std::string_view)>;
+std::optional<std::string> emit_yaml(Yaml root, std::size_t most = Limits::text_bytes,
+                                     const ScalarRewrite& rewrite = {});
 // Numbers as JSON has them; a tree with references cannot be JSON: they become lists.
 std::optional<std::string> emit_json(Yaml root, std::size_t most = Limits::text_bytes);
 

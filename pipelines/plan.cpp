@@ -28,7 +28,59 @@ const std::vector<Need>* needs_of(const Job& job, const PlannedJob& planned) {
   return job.needs ? &*job.needs : nullptr;
 }
 
-std::string shown_value(const VariableSet::Entry& entry) { return entry.masked ? "[MASKED]" : entry.value; }
+constexpr std::string_view mask = "[MASKED]";
+constexpr std::size_t shortest_hidden = 8;  // a shorter value would be found everywhere
+
+std::string shown_value(const VariableSet::Entry& entry) { return entry.masked ? std::string(mask) : entry.value; }
+
+std::string hide(const std::vector<std::string>& values, std::string text) {
+  for (const std::string& value : values) {
+    for (std::size_t at = 0; (at = text.find(value, at)) != std::string::npos; at += mask.size()) {
+      text.replace(at, value.size(), mask);
+    }
+  }
+  return text;
+}
+
+std::vector<std::string> hidden_values(const Pipeline& pipeline, const Trigger& trigger) {
+  std::vector<std::string> values;
+  const auto add = [&](const std::string& value) {
+    if (value.size() >= shortest_hidden) values.push_back(value);
+  };
+  const auto add_set = [&](const VariableSet& set) {
+    for (const auto& [name, entry] : set.entries()) {
+      if (entry.masked) add(entry.value);
+    }
+  };
+  const auto add_all = [&](const Variables& variables) {
+    for (const Variable& variable : variables) {
+      if (variable.masked) add(variable.value);
+    }
+  };
+  const auto add_rules = [&](const std::optional<std::vector<Rule>>& rules) {
+    if (!rules) return;
+    for (const Rule& rule : *rules) add_all(rule.variables);
+  };
+  add_set(trigger.variables);
+  for (const ScopedVariable& scoped : trigger.scoped) {
+    if (scoped.entry.masked) add(scoped.entry.value);
+  }
+  add_all(pipeline.variables);
+  add_rules(pipeline.workflow.rules);
+  for (const Job& job : pipeline.jobs) {
+    add_all(job.variables);
+    add_rules(job.rules);
+  }
+  if (!values.empty()) {
+    VariableSet shared = trigger.variables;
+    shared.set_all(pipeline.variables, Precedence::global);
+    add_set(shared.expanded());
+  }
+  std::sort(values.begin(), values.end(),
+            [](const auto& a, const auto& b) { return a.size() != b.size() ? a.size() > b.size() : a < b; });
+  values.erase(std::unique(values.begin(), values.end()), values.end());
+  return values;
+}
 
 // Makes one plan: workflow, each job's rules, what was asked for, then what waits for what.
 class Planner {
@@ -46,6 +98,7 @@ class Planner {
     plan_.scoped_variables = trigger_.scoped;
     plan_.shared_variables = trigger_.variables;
     plan_.shared_variables.set_all(pipeline_.variables, Precedence::global);
+    plan_.hidden = hidden_values(pipeline_, trigger_);
     add_jobs();
     if (!admitted_by_workflow()) return std::move(plan_);
     set_name();
@@ -113,6 +166,7 @@ class Planner {
     plan_.empty_reason = "workflow:rules keep the pipeline from running: ";
     plan_.empty_reason +=
         matched ? describe(rules[*matched], *matched + 1, shown) + ", when: never" : "no rule matched";
+    plan_.empty_reason = hide(plan_.hidden, std::move(plan_.empty_reason));
     for (PlannedJob& job : plan_.jobs) job.decision = Decision::workflow;
     return false;
   }
@@ -124,7 +178,7 @@ class Planner {
     for (const auto& [name, entry] : plan_.shared_variables.entries()) {
       if (entry.masked) shown.set(name, shown_value(entry), entry.precedence, /*expand=*/false, /*masked=*/true);
     }
-    plan_.name = shown.expanded().expand(pipeline_.workflow.name);
+    plan_.name = hide(plan_.hidden, shown.expanded().expand(pipeline_.workflow.name));
     constexpr std::string_view spaces = " \t\r\n";  // docs.gitlab.com/ci/yaml/#workflowname: removed at both ends
     plan_.name.erase(0, std::min(plan_.name.find_first_not_of(spaces), plan_.name.size()));
     plan_.name.erase(plan_.name.find_last_not_of(spaces) + 1);
@@ -383,16 +437,16 @@ std::string Plan::reason(const Pipeline& pipeline, JobIndex index) const {
         job_variable({trigger_variables, shared_variables, scoped_variables}, job, variable);
     return entry ? std::optional(shown_value(*entry)) : std::nullopt;
   };
-  const auto rule = [&] { return describe((*job.rules)[planned.rule], planned.rule + 1, lookup); };
+  const auto rule = [&] { return hide(hidden, describe((*job.rules)[planned.rule], planned.rule + 1, lookup)); };
   switch (planned.decision) {
     case Decision::no_rules:
       return "has no rules";
     case Decision::policy:
-      return describe_admission(job, lookup);
+      return hide(hidden, describe_admission(job, lookup));
     case Decision::only:
-      return describe_missed(*job.only, planned.policy_part, RunKind(trigger_variables), lookup);
+      return hide(hidden, describe_missed(*job.only, planned.policy_part, RunKind(trigger_variables), lookup));
     case Decision::except:
-      return describe_hit(*job.except, planned.policy_part, RunKind(trigger_variables), lookup);
+      return hide(hidden, describe_hit(*job.except, planned.policy_part, RunKind(trigger_variables), lookup));
     case Decision::implicit_only:
       return "has no rules, so it is for branches and tags; this is " + RunKind(trigger_variables).describe();
     case Decision::rule:
@@ -431,7 +485,9 @@ std::vector<std::string> Plan::unmatched(const Pipeline& pipeline, JobIndex inde
   };
   const std::vector<Rule>& rules = by_workflow ? *pipeline.workflow.rules : *job.rules;
   std::vector<std::string> lines;
-  for (std::size_t i = 0; i < rules.size(); ++i) lines.push_back(describe_unmatched(rules[i], i + 1, value, shown));
+  for (std::size_t i = 0; i < rules.size(); ++i) {
+    lines.push_back(hide(hidden, describe_unmatched(rules[i], i + 1, value, shown)));
+  }
   return lines;
 }
 

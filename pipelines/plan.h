@@ -119,6 +119,8 @@ struct Plan {
   std::vector<ScopedVariable> scoped_variables;  // for single environments, the stronger last
   VariableSet shared_variables;                  // with the file's top-level and workflow:rules variables laid over
   std::optional<std::uint32_t> workflow_rule;    // the rule of the workflow that refused the run
+  // What the functions above do not say, whoever wrote it into a rule: values of masked variables, the longest first.
+  std::vector<std::string> hidden;
   std::vector<JobIndex> producers;  // included jobs that can leave artifacts, by stage, then the file's order
 };
 

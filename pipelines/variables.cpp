@@ -326,4 +326,10 @@ bool scope_matches(std::string_view scope, std::string_view environment) {
   return environment.ends_with(rest);
 }
 
+bool is_variable_name(std::string_view name) {
+  const auto letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; };
+  return !name.empty() && letter(name.front()) &&
+         std::all_of(name.begin(), name.end(), [&](char c) { return letter(c) || (c >= '0' && c <= '9'); });
+}
+
 }  // namespace pipelines

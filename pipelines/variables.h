@@ -79,6 +79,9 @@ struct Dotenv {
 // (app/services/ci/parse_dotenv_artifact_service.rb).
 Dotenv parse_dotenv(std::string_view text, std::size_t limit, bool report = false);
 
+// Whether a shell can have a variable of this name: letters, digits and '_', no digit first.
+bool is_variable_name(std::string_view name);
+
 // CI_COMMIT_REF_SLUG's rule: lower case, each character but a-z0-9 becomes '-', at most `limit` bytes, then no '-' at
 // the ends.
 std::string slug(std::string_view text, std::size_t limit = 63);

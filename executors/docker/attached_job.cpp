@@ -192,7 +192,9 @@ void AttachedJob::tell(const std::string& container, const std::string& text, co
 void AttachedJob::keep_time(const std::string& container, const Work& work, const JobDirectory::Hooks& hooks,
                             Progress& progress, const std::stop_token& stop) {
   enum class Push { none, term, kill, last } push = Push::none;
-  auto deadline = Clock::now() + work.timeout;
+  const auto job_deadline = Clock::now() + work.timeout;
+  auto deadline = work.script_timeout ? std::min(job_deadline, Clock::now() + *work.script_timeout) : job_deadline;
+  const bool by_script_timeout = deadline < job_deadline;
   auto next = deadline;
   bool after = false;
   bool stop_seen = false;
@@ -205,7 +207,7 @@ void AttachedJob::keep_time(const std::string& container, const Work& work, cons
     if (progress.after && !after) {
       after = true;
       push = Push::none;
-      deadline = now + work.after_timeout;
+      deadline = std::min(job_deadline, now + work.after_timeout);
     }
     std::string status;
     if (stop.stop_requested() && !stop_seen) {
@@ -219,7 +221,8 @@ void AttachedJob::keep_time(const std::string& container, const Work& work, cons
     } else if (now >= deadline && push == Push::none) {
       if (!after) {
         progress.followed.timed_out = !progress.followed.cancelled;
-        status = progress.followed.timed_out ? "timedout" : "canceled";
+        progress.followed.script_timed_out = progress.followed.timed_out && by_script_timeout;
+        status = progress.followed.cancelled ? "canceled" : by_script_timeout ? "timedout" : "expired";
       }
       push = Push::term;
       next = now;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <chrono>
 #include <cstdlib>
 #include <fstream>
@@ -47,6 +48,19 @@ std::string document(const std::string& server, const std::string& user, const s
   return dump_json(auth);
 }
 
+// By the protocol a helper that fails prints an error's text; whatever looks like credentials all the same (cut in the
+// middle, behind other words) is not repeated. The first line, or nothing.
+std::string harmless_words(const std::string& output) {
+  constexpr std::size_t longest = 200;
+  std::string lower = output;
+  std::transform(lower.begin(), lower.end(), lower.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  for (const char* word : {"secret", "username", "{"}) {
+    if (lower.find(word) != std::string::npos) return {};
+  }
+  return output.substr(0, std::min(longest, output.find('\n')));
+}
+
 // Empty when the helper knows nothing of the server.
 std::string ask_helper(const std::string& helper, const std::string& server) {
   const bool plain = !helper.empty() && std::all_of(helper.begin(), helper.end(), [](unsigned char c) {
@@ -73,9 +87,7 @@ std::string ask_helper(const std::string& helper, const std::string& server) {
   const json answer = parse_json(result.output);
   if (result.exit_code != 0) {
     if (result.output.starts_with("credentials not found")) return {};
-    // By the protocol this is an error's text; whatever looks like credentials all the same is not repeated.
-    std::string words =
-        answer.is_discarded() ? result.output.substr(0, std::min<std::size_t>(200, result.output.find('\n'))) : "";
+    const std::string words = answer.is_discarded() ? harmless_words(result.output) : "";
     fail(fmt::format("the credential helper {} failed for {} (exit code {}){}{}", program, server, result.exit_code,
                      words.empty() ? "" : ": ", words),
          fmt::format("try it by hand: echo {} | {} get", server, program));

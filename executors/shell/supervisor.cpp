@@ -146,6 +146,7 @@ class Supervisor {
     const ssize_t got = fd ? ::read(fd.get(), text.data(), text.size()) : 0;
     if (got <= 0) return code == 0 ? "success" : "failed";
     const std::string_view status(text.data(), static_cast<std::size_t>(got));
+    if (status.starts_with("timedout")) return "timedout";
     return status.starts_with("canceled") ? "canceled" : nullptr;
   }
 

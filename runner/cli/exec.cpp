@@ -28,6 +28,7 @@
 #include "runner/cli/setup.h"
 #include "runner/run/console.h"
 #include "runner/run/failure_help.h"
+#include "runner/secrets/remembered.h"
 
 namespace runner {
 namespace {
@@ -117,12 +118,18 @@ Answers answers_of(const json& object) {
   return answers;
 }
 
-// Masked values stay out of the database: a resumed run reads them again.
-json project_json(const std::vector<ProjectVariable>& variables) {
+// Of a value that is long enough not to be found out by trying; else null.
+json hash_of(const std::string& value, const std::string& salt) {
+  return too_short(value) ? json(nullptr) : json(slow_hash(value, salt));
+}
+
+// Masked values stay out of the database: a resumed run reads them again, and knows them by their hashes.
+json project_json(const std::vector<ProjectVariable>& variables, const std::string& salt) {
   json array = json::array();
   for (const ProjectVariable& each : variables) {
     array.push_back({{"name", each.name},
                      {"value", each.masked ? json(nullptr) : json(each.value)},
+                     {"hash", each.masked ? hash_of(each.value, salt) : json(nullptr)},
                      {"scope", each.environment_scope},
                      {"file", each.file},
                      {"raw", each.raw}});
@@ -214,17 +221,28 @@ void set_asked(PlanFlags& flags, const json& asked) {
   flags.inputs = asked.at("inputs").get<std::vector<std::string>>();
 }
 
+json secret_hashes(const std::vector<NamedValue>& secrets, const std::string& salt) {
+  json object = json::object();
+  for (const auto& [name, value] : secrets) {
+    if (!too_short(value)) object[name] = slow_hash(value, salt);
+  }
+  return object;
+}
+
 }  // namespace
 
 std::string record(const Loaded& loaded, const ExecOptions& options, const Config& config) {
+  const std::string salt = random_salt();
   const json document{
       {"file", fs::absolute(loaded.file.path).string()},
       {"file_name", loaded.file.name},
       {"predefined", values_json(loaded.inputs.predefined)},
       {"variables", values_json(loaded.inputs.variables)},
-      {"project", project_json(loaded.inputs.project)},
+      {"project", project_json(loaded.inputs.project, salt)},
       {"secrets", loaded.inputs.secret_names},
       {"credentials", has_credentials(loaded)},
+      {"secret_hashes", secret_hashes(loaded.masked, salt)},
+      {"salt", salt},
       {"jobs", loaded.inputs.jobs},
       {"job_inputs", values_json(loaded.inputs.job_inputs)},
       {"needs", loaded.inputs.with_needs},
@@ -252,7 +270,9 @@ PlanInputs recorded_inputs(const json& recorded) {
   PlanInputs inputs;
   inputs.predefined = values_of(recorded.at("predefined"));
   inputs.variables = values_of(recorded.at("variables"));
-  if (recorded.contains("project")) inputs.project = project_of(recorded.at("project"), inputs.predefined);
+  if (recorded.contains("project")) {
+    inputs.project = project_of(recorded.at("project"), inputs.predefined);
+  }
   inputs.secret_names = recorded.at("secrets").get<std::vector<std::string>>();
   inputs.jobs = recorded.at("jobs").get<std::vector<std::string>>();
   inputs.job_inputs = values_of(recorded.value("job_inputs", json::array()));
@@ -314,12 +334,12 @@ std::string first_line_of(const std::vector<pipelines::Diagnostic>& diagnostics,
 
 // A child pipeline that an earlier process began, from what it recorded: its files may have changed since.
 std::unique_ptr<Loaded> load_recorded_child(const Loaded& parent, const ChildRequest& request,
-                                            std::vector<NamedValue> masked) {
+                                            std::vector<NamedValue> masked, const std::string& now) {
   for (const auto& variable : request.asked.variables) {
     if (variable.masked) masked.push_back({variable.name, variable.value});
   }
   return load_again(parent.file, request.taken_up->pipeline_text,
-                    recorded_inputs(json::parse(request.taken_up->options)), masked);
+                    recorded_inputs(json::parse(request.taken_up->options)), masked, now);
 }
 
 std::map<std::string, std::string> predefined_of(const Loaded& loaded) {
@@ -335,17 +355,21 @@ ChildLoader child_loader(const Loaded& parent, const Config& config, const ExecO
     auto child = std::make_unique<ChildPipeline>();
     child->file = "child pipeline";
     try {
-      const auto loaded =
-          request.taken_up != nullptr
-              ? load_recorded_child(parent, request, masked)
-              : load_child({parent, request.asked.what->config, options.plan.revision, request.asked.variables, masked,
-                            request.asked.artifacts, include_settings(config)});
+      const auto made_now = [&] {
+        return load_child({parent, request.asked.what->config, options.plan.revision, request.asked.variables, masked,
+                           request.asked.artifacts, include_settings(config)});
+      };
+      // Masked values were not recorded: they are taken from the files as they are now.
+      const bool lacking = request.taken_up != nullptr && lacks_secrets(request.taken_up->pipeline_text);
+      const auto loaded = request.taken_up != nullptr
+                              ? load_recorded_child(parent, request, masked, lacking ? made_now()->text : std::string())
+                              : made_now();
       child->complaint = first_line_of(loaded->parsed.diagnostics, loaded->parsed.sources);
       if (child->complaint.empty()) child->complaint = first_line_of(loaded->plan.diagnostics, loaded->parsed.sources);
       if (child->complaint.empty() && config.executor.value != ExecutorKind::shell) {
         refuse_jobs_without_image(*loaded, config.image.value);
       }
-      child->text = loaded->text;
+      child->text = recorded_text(*loaded);
       child->options = record(*loaded, options, config);
       child->predefined = predefined_of(*loaded);
       child->parsed = std::move(loaded->parsed);
@@ -428,7 +452,7 @@ int start(Store& store, const Start& what, const std::stop_token& interrupted, H
   };
   SessionSettings settings;
   settings.file = loaded.file.name;
-  settings.text = loaded.text;
+  settings.text = what.taken_up ? std::string() : recorded_text(loaded);
   settings.project = loaded.file.project;
   settings.project_path = variable("CI_PROJECT_PATH");
   settings.ref = variable("CI_COMMIT_REF_NAME");
@@ -490,14 +514,35 @@ void refuse_unusable_directory(const std::string& path) {
   }
 }
 
-std::vector<NamedValue> masked_values(const ExecOptions& options) {
-  std::vector<NamedValue> masked;
-  for (const auto& path : options.env_files) {
-    for (auto& value : read_env_file(path)) masked.push_back(std::move(value));
+std::vector<NamedValue> masked_values(const ExecOptions& options) { return options.plan.masked(); }
+
+namespace {
+
+// A job that still runs prints the value that it was started with: with another one it would be seen.
+void refuse_other_secrets(const json& recorded, RunId run, const Loaded& loaded) {
+  if (!recorded.contains("secret_hashes")) return;  // of before there were any
+  const std::string salt = recorded.at("salt");
+  const auto refuse_another = [&](const std::string& name, const std::string& value, const json& hash) {
+    if (hash.is_null() || slow_hash(value, salt) == hash) return;
+    throw UsageError(
+        fmt::format("{0}: run {1} began with another value of this secret\n"
+                    "hint: give the value of then, or end the run with `runner doctor --clean` and begin a new one",
+                    name, run));
+  };
+  std::map<std::string, std::string> given;
+  for (const auto& [name, value] : loaded.masked) given[name] = value;
+  for (const auto& [name, hash] : recorded.at("secret_hashes").items()) {
+    if (given.contains(name)) refuse_another(name, given.at(name), hash);
   }
-  for (const auto& secret : options.secrets) masked.push_back(read_secret(secret));
-  return masked;
+  const auto& project = loaded.inputs.project;  // in the order in which they were recorded
+  for (std::size_t i = 0; i < project.size(); ++i) {
+    if (project[i].masked) {
+      refuse_another(project[i].name, project[i].value, recorded.at("project").at(i).value("hash", json(nullptr)));
+    }
+  }
 }
+
+}  // namespace
 
 std::unique_ptr<Loaded> load_asked(const ExecOptions& options, const Config& config,
                                    const std::vector<NamedValue>& masked) {
@@ -508,8 +553,7 @@ std::unique_ptr<Loaded> load_asked(const ExecOptions& options, const Config& con
   plan_options.includes = include_settings(config);
   std::string text = read_pipeline_text(words.file, plan_options.revision);
   auto loaded = load(std::move(words.file), std::move(text), plan_options);
-  if (print_diagnostics(loaded->parsed.diagnostics, loaded->parsed.sources)) return nullptr;
-  if (print_diagnostics(loaded->plan.diagnostics, loaded->parsed.sources)) return nullptr;
+  if (print_diagnostics(*loaded)) return nullptr;
   if (config.executor.value != ExecutorKind::shell) refuse_jobs_without_image(*loaded, config.image.value);
   return loaded;
 }
@@ -581,7 +625,7 @@ Recorded load_recorded(const RunDetail& run, ExecOptions& options, Config& confi
   PlanInputs inputs = recorded_inputs(recorded);
 
   // Secrets were never stored: they are given again.
-  std::vector<NamedValue> masked = masked_values(options);
+  std::vector<NamedValue> masked = options.plan.masked();
   for (const auto& name : inputs.secret_names) {
     if (std::none_of(masked.begin(), masked.end(), [&](const NamedValue& value) { return value.name == name; })) {
       masked.push_back(read_secret(name));
@@ -630,7 +674,8 @@ int resume(const CommandLine& line, ExecOptions options) {
   if (run->outcome) throw UsageError(fmt::format("run {} is over: {}", run->id, pipelines::to_string(*run->outcome)));
 
   const auto [loaded, masked] = load_recorded(*run, options, config);
-  if (print_diagnostics(loaded->parsed.diagnostics, loaded->parsed.sources)) return exit_code::usage;
+  refuse_other_secrets(json::parse(run->options), run->id, *loaded);
+  if (print_diagnostics(*loaded)) return exit_code::usage;
   if (!store->adopt_run(run->id)) {
     throw UsageError(fmt::format("run {} is being driven by another process", run->id));
   }
@@ -652,14 +697,6 @@ void add_output(CLI::App& command, ExecOptions& options) {
       ->check(CLI::PositiveNumber);
   command.add_option("--artifacts", options.artifacts, "when it is over, put each job's artifacts in DIR/JOB")
       ->type_name("DIR");
-  command.add_option("--env-file", options.env_files, "variables from a file of NAME=VALUE lines; masked")
-      ->type_name("FILE")
-      ->allow_extra_args(false);
-  command
-      .add_option("--secret", options.secrets,
-                  "a masked variable: NAME (from the environment, or asked for), NAME=VALUE or NAME=@FILE")
-      ->type_name("NAME")
-      ->allow_extra_args(false);
 }
 
 void add_exec(CLI::App& app, CommandLine& line) {
@@ -699,6 +736,7 @@ void add_exec(CLI::App& app, CommandLine& line) {
                          "  runner resume 12 --secret TOKEN");
   resume_command->add_option("run", resumed->resume, "the run's number")->type_name("RUN");
   add_output(*resume_command, *resumed);
+  PlanFlags::add_secrets(*resume_command, resumed->plan);
   resume_command->callback([&line, resumed] { line.chosen = [&line, resumed] { return resume(line, *resumed); }; });
 }
 

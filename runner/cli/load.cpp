@@ -17,9 +17,11 @@
 #include <iterator>
 
 #include "pipelines/job_names.h"
+#include "pipelines/masked_values.h"
 #include "runner/cli/project_variables.h"
 #include "runner/cli/setup.h"
 #include "runner/secrets/redactor.h"
+#include "runner/secrets/remembered.h"
 
 namespace runner {
 namespace {
@@ -224,6 +226,7 @@ class Loading {
     PlanInputs& inputs = loaded_->inputs;
     inputs.variables = options.variables;
     for (const auto& secret : options.masked) inputs.secret_names.push_back(secret.name);
+    loaded_->masked = options.masked;
     inputs.jobs = options.jobs;
     inputs.with_needs = options.with_needs;
     IncludeSettings settings = options.includes;
@@ -393,12 +396,59 @@ Shown load_preview(PipelineFile file, std::string text, const PlanOptions& optio
   return {loading.finish(), std::move(shown)};
 }
 
+namespace {
+
+NamedSecrets secrets_of(const std::vector<NamedValue>& masked, const PlanInputs& inputs) {
+  NamedSecrets secrets;
+  for (const auto& [name, value] : masked) secrets.emplace_back(name, value);
+  for (const auto& variable : inputs.project) {
+    if (variable.masked) secrets.emplace_back(variable.name, variable.value);
+  }
+  return secrets;
+}
+
+// The masked values of the file as it is now, with what it includes where that can be had.
+NamedSecrets values_in(const PipelineFile& file) {
+  try {
+    const std::string text = read_pipeline_text(file);
+    NamedSecrets values = pipelines::masked_values(text);
+    const auto loaded = load_only(file, text, {});
+    for (auto& value : pipelines::masked_values(loaded->parsed.composed)) values.push_back(std::move(value));
+    return values;
+  } catch (const std::exception&) {
+    return {};  // it is gone, or no pipeline any more: what is missing is told
+  }
+}
+
+std::string whole_text(const PipelineFile& file, std::string text, NamedSecrets known, const std::string& now) {
+  if (!lacks_secrets(text)) return text;
+  for (auto& value : pipelines::masked_values(now)) known.push_back(std::move(value));
+  PutBack back = with_secrets(text, known);
+  if (!back.missing.empty()) {
+    for (auto& value : values_in(file)) known.push_back(std::move(value));
+    back = with_secrets(text, known);
+  }
+  if (back.missing.empty()) return std::move(back.text);
+  throw UsageError(
+      fmt::format("masked values are not stored, and {} no longer has the one{} of {} that the run began with\n"
+                  "hint: put {} back into the file, or give {} by --secret NAME=VALUE",
+                  file.name, back.missing.size() == 1 ? "" : "s", fmt::join(back.missing, ", "),
+                  back.missing.size() == 1 ? "it" : "them", back.missing.size() == 1 ? "it" : "them"));
+}
+
+}  // namespace
+
+std::string recorded_text(const Loaded& loaded) {
+  return without_secrets(loaded.text, secrets_of(loaded.masked, loaded.inputs));
+}
+
 std::unique_ptr<Loaded> load_again(PipelineFile file, std::string text, PlanInputs inputs,
-                                   const std::vector<NamedValue>& masked) {
+                                   const std::vector<NamedValue>& masked, const std::string& now) {
   auto loaded = std::make_unique<Loaded>();
   loaded->file = std::move(file);
-  loaded->text = std::move(text);
+  loaded->text = whole_text(loaded->file, std::move(text), secrets_of(masked, inputs), now);
   loaded->inputs = std::move(inputs);
+  loaded->masked = masked;
   pipelines::Context context;
   for (const auto& [name, value] : loaded->inputs.job_inputs) context.inputs.emplace_back(name, value);
   context.jobs = loaded->inputs.jobs;
@@ -427,12 +477,34 @@ void start_by_hand(Loaded& loaded, const std::vector<std::string>& jobs) {
   }
 }
 
+namespace {
+
 bool print_diagnostics(const std::vector<pipelines::Diagnostic>& diagnostics,
-                       const std::vector<pipelines::Source>& sources) {
+                       const std::vector<pipelines::Source>& sources, const SecretSet& secrets) {
   if (diagnostics.empty()) return false;
   const bool colour = isatty(STDERR_FILENO) != 0 && std::getenv("NO_COLOR") == nullptr;
-  std::cerr << pipelines::render(diagnostics, sources, colour);
+  std::cerr << redact(secrets, pipelines::render(diagnostics, sources, colour));
   return pipelines::has_errors(diagnostics);
+}
+
+}  // namespace
+
+bool print_diagnostics(const std::vector<pipelines::Diagnostic>& diagnostics,
+                       const std::vector<pipelines::Source>& sources) {
+  return print_diagnostics(diagnostics, sources, SecretSet());
+}
+
+bool print_diagnostics(const Loaded& loaded) {
+  const SecretSet secrets = secrets_of(loaded);
+  return print_diagnostics(loaded.parsed.diagnostics, loaded.parsed.sources, secrets) ||
+         print_diagnostics(loaded.plan.diagnostics, loaded.parsed.sources, secrets);
+}
+
+SecretSet secrets_of(const Loaded& loaded) {
+  std::vector<std::string> values = loaded.plan.hidden;
+  for (const auto& [name, value] : secrets_of(loaded.masked, loaded.inputs)) values.push_back(value);
+  for (const auto& [name, value] : pipelines::masked_values(loaded.text)) values.push_back(value);
+  return SecretSet(values);
 }
 
 NamedValue parse_assignment(const std::string& text, const std::string& flag) {
@@ -441,6 +513,12 @@ NamedValue parse_assignment(const std::string& text, const std::string& flag) {
     throw UsageError(fmt::format("{} {}: expected NAME=VALUE", flag, text));
   }
   return {text.substr(0, equals), text.substr(equals + 1)};
+}
+
+void refuse_wrong_name(const std::string& name, const std::string& flag) {
+  if (pipelines::is_variable_name(name)) return;
+  throw UsageError(fmt::format(
+      "{} {}: that is no name of a variable\nhint: use letters, digits and _ only, no digit first", flag, name));
 }
 
 namespace {
@@ -481,6 +559,7 @@ NamedValue read_secret(const std::string& text) {
   const std::size_t equals = text.find('=');
   secret.name = text.substr(0, equals);
   if (secret.name.empty()) throw UsageError("--secret: expected NAME, NAME=VALUE or NAME=@FILE");
+  refuse_wrong_name(secret.name, "--secret");
   if (equals != std::string::npos) {
     secret.value = text.substr(equals + 1);
     if (secret.value.starts_with('@')) secret.value = read_secret_file(secret.name, secret.value.substr(1));

@@ -17,6 +17,7 @@
 #include "runner/config/project_file.h"
 #include "runner/hosts/git.h"
 #include "runner/hosts/include_files.h"
+#include "runner/secrets/redactor.h"
 
 namespace runner {
 
@@ -43,8 +44,8 @@ struct Words {
 };
 Words find_pipeline(const std::vector<std::string>& words, const std::string& project_option);
 
-// The file's bytes; with `revision` (--ref) as that commit has it. Throws UsageError when it cannot be read or that commit
-// has none; more than the parser takes is not read at all.
+// The file's bytes; with `revision` (--ref) as that commit has it. Throws UsageError when it cannot be read or that
+// commit has none; more than the parser takes is not read at all.
 std::string read_pipeline_text(const PipelineFile&, const std::string& revision = {});
 
 struct NamedValue {
@@ -92,8 +93,13 @@ struct Loaded {
   pipelines::Parsed parsed;
   GitFacts git;
   PlanInputs inputs;
+  std::vector<NamedValue> masked;  // the secrets as they were given; never stored
   pipelines::Plan plan;
 };
+
+// Loaded::text as it may be stored: without the secrets and the values of masked variables (docs/decisions/
+// masked-values-in-the-text.md).
+std::string recorded_text(const Loaded&);
 
 // Parses, asks git, reads the project's variables (project_variables.h), plans. Diagnostics are left in parsed and
 // plan; with errors in parsed there is no plan. Throws UsageError (an unknown event), ConfigError (a project's file)
@@ -107,8 +113,11 @@ struct Shown {
   std::string text;  // empty where there are errors
 };
 Shown load_preview(PipelineFile, std::string text, const PlanOptions&, pipelines::PreviewForm);
-// The same from what was recorded; `masked` are the secrets, given again.
-std::unique_ptr<Loaded> load_again(PipelineFile, std::string text, PlanInputs, const std::vector<NamedValue>& masked);
+// The same from what was recorded; `masked` are the secrets, given again. Masked values that the text lacks are taken
+// from these, else from `now`, the text as it would be made today, else from the file; those that are nowhere:
+// UsageError.
+std::unique_ptr<Loaded> load_again(PipelineFile, std::string text, PlanInputs, const std::vector<NamedValue>& masked,
+                                   const std::string& now = {});
 
 // Manual jobs, by name, that run as if somebody had started them.
 void start_by_hand(Loaded&, const std::vector<std::string>& jobs);
@@ -127,9 +136,15 @@ std::unique_ptr<Loaded> load_child(const ChildOptions&);
 
 // Prints diagnostics to stderr; true when there were errors.
 bool print_diagnostics(const std::vector<pipelines::Diagnostic>&, const std::vector<pipelines::Source>&);
+// The same of a pipeline and its plan, without its secrets: a line of the file that is shown may have one.
+bool print_diagnostics(const Loaded&);
+// What no output about the pipeline may have: secrets, and the values of masked variables.
+SecretSet secrets_of(const Loaded&);
 
 // `K=V`; throws UsageError.
 NamedValue parse_assignment(const std::string& text, const std::string& flag);
+// Throws UsageError for a name that no shell's variable can have.
+void refuse_wrong_name(const std::string& name, const std::string& flag);
 // The masked values of --secret NAME[=VALUE|=@FILE]: NAME alone from the environment, else asked for on a terminal.
 // Throws UsageError; values under 8 characters are refused.
 NamedValue read_secret(const std::string& text);

@@ -84,10 +84,10 @@ int lint(const CommandLine& line, const LintWords& options) {
   const bool wrong = pipelines::has_errors(parsed.diagnostics);
   const std::size_t jobs = wrong ? 0 : parsed.pipeline.jobs.size();
   if (format->second != nullptr) {
-    std::cout << format->second({name, jobs, parsed.diagnostics, parsed.sources});
+    std::cout << redact(secrets_of(*loaded), format->second({name, jobs, parsed.diagnostics, parsed.sources}));
     return wrong ? exit_code::usage : exit_code::passed;
   }
-  if (print_diagnostics(parsed.diagnostics, parsed.sources)) return exit_code::usage;
+  if (print_diagnostics(*loaded)) return exit_code::usage;
   std::set<std::string> stages;
   for (const auto& job : parsed.pipeline.jobs) stages.insert(job.stage);
   fmt::print("{}: {} job{} in {} stage{}, no errors\n", name, jobs, jobs == 1 ? "" : "s", stages.size(),
@@ -101,18 +101,14 @@ int preview(const CommandLine& line, const PreviewWords& options) {
   }
   Words words = find_pipeline(options.plan.words, options.plan.project);
   if (!words.jobs.empty()) throw UsageError(fmt::format("preview takes one file: what is {}?", words.jobs.front()));
-  const PlanOptions plan_options = configured(options.plan.options(words), line);
+  PlanOptions plan_options = configured(options.plan.options(words), line);
+  plan_options.masked = options.plan.masked();
   std::string text = read_pipeline_text(words.file, plan_options.revision);
   const auto form = options.output == "json" ? pipelines::PreviewForm::json : pipelines::PreviewForm::yaml;
   const Shown shown = load_preview(std::move(words.file), std::move(text), plan_options, form);
-  if (print_diagnostics(shown.loaded->parsed.diagnostics, shown.loaded->parsed.sources)) return exit_code::usage;
+  if (print_diagnostics(*shown.loaded)) return exit_code::usage;
   std::cout << shown.text;
   return exit_code::passed;
-}
-
-bool print_all(const Loaded& loaded) {
-  return print_diagnostics(loaded.parsed.diagnostics, loaded.parsed.sources) ||
-         print_diagnostics(loaded.plan.diagnostics, loaded.parsed.sources);
 }
 
 // The same file at another commit, planned as if it stood here now: what differs is the file's doing, not the times'.
@@ -144,16 +140,17 @@ void refuse_wrong_words(const PlanWords& options) {
 int plan(const CommandLine& line, const PlanWords& options) {
   refuse_wrong_words(options);
   Words words = find_pipeline(options.plan.words, options.plan.project);
-  const PlanOptions plan_options = configured(options.plan.options(words), line);
+  PlanOptions plan_options = configured(options.plan.options(words), line);
+  plan_options.masked = options.plan.masked();
   if (!options.diff.empty() && !plan_options.jobs.empty()) throw UsageError("--diff compares whole plans: name no job");
   const PipelineFile file = words.file;
   std::string text = read_pipeline_text(words.file, plan_options.revision);
   const auto loaded = load(std::move(words.file), std::move(text), plan_options);
-  if (print_all(*loaded)) return exit_code::usage;
+  if (print_diagnostics(*loaded)) return exit_code::usage;
   const bool json = options.output == "json";
   if (!options.diff.empty()) {
     const auto before = load_at(options.diff, file, plan_options);
-    if (print_all(*before)) return exit_code::usage;
+    if (print_diagnostics(*before)) return exit_code::usage;
     std::cout << (json ? plan_diff_json(*before, *loaded) : plan_diff_text(*before, *loaded));
   } else if (!options.graph.empty()) {
     std::cout << (options.graph == "dot"       ? plan_dot(*loaded)

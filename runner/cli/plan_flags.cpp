@@ -76,6 +76,7 @@ void PlanFlags::add_to(CLI::App& command) {
   command.add_option("--variable", variables, "a variable, stronger than the file's")
       ->type_name("K=V")
       ->allow_extra_args(false);
+  add_secrets(command, *this);
   command
       .add_option("--input", inputs,
                   "a value for one of the file's `spec:inputs`, and for the `inputs` of each JOB that has it")
@@ -88,6 +89,26 @@ void PlanFlags::add_to(CLI::App& command) {
   command.add_option("--since", since, "what `changes` compares with (default: HEAD's parent)")->type_name("REF");
   command.add_option("--ref", revision, "this commit's sources, not the working tree's")->type_name("REF");
   command.add_flag("--needs", needs, "with JOB: also what it needs");
+}
+
+void PlanFlags::add_secrets(CLI::App& command, PlanFlags& flags) {
+  command.add_option("--env-file", flags.env_files, "variables from a file of NAME=VALUE lines; masked")
+      ->type_name("FILE")
+      ->allow_extra_args(false);
+  command
+      .add_option("--secret", flags.secrets,
+                  "a masked variable: NAME (from the environment, or asked for), NAME=VALUE or NAME=@FILE")
+      ->type_name("NAME")
+      ->allow_extra_args(false);
+}
+
+std::vector<NamedValue> PlanFlags::masked() const {
+  std::vector<NamedValue> masked;
+  for (const auto& path : env_files) {
+    for (auto& value : read_env_file(path)) masked.push_back(std::move(value));
+  }
+  for (const auto& secret : secrets) masked.push_back(read_secret(secret));
+  return masked;
 }
 
 PlanOptions PlanFlags::options(Words& found) const {
@@ -103,7 +124,10 @@ PlanOptions PlanFlags::options(Words& found) const {
   options.protected_ref = is_protected;
   options.since = since;
   options.revision = revision;
-  for (const auto& text : variables) options.variables.push_back(parse_assignment(text, "--variable"));
+  for (const auto& text : variables) {
+    options.variables.push_back(parse_assignment(text, "--variable"));
+    refuse_wrong_name(options.variables.back().name, "--variable");
+  }
   for (const auto& text : inputs) options.inputs.push_back(parse_assignment(text, "--input"));
   options.jobs = std::move(found.jobs);
   options.with_needs = needs;

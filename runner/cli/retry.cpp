@@ -223,8 +223,7 @@ int retry(const CommandLine& line, RetryOptions options) {
   }
   const RunDetail run = find_run(*store, words);
   const auto [loaded, masked] = load_recorded(run, exec, config, exec.worktree);
-  if (print_diagnostics(loaded->parsed.diagnostics, loaded->parsed.sources)) return exit_code::usage;
-  if (print_diagnostics(loaded->plan.diagnostics, loaded->parsed.sources)) return exit_code::usage;
+  if (print_diagnostics(*loaded)) return exit_code::usage;
 
   const std::vector<JobRow> rows = store->jobs(run.id);
   const Scene scene = make_scene(*store, run, rows, *loaded);
@@ -278,6 +277,7 @@ void add_retry(CLI::App& app, CommandLine& line) {
   command->add_flag("--worktree", options->exec.worktree,
                     "the files and the pipeline file as they are now, not those of the run");
   add_output(*command, options->exec);
+  PlanFlags::add_secrets(*command, options->exec.plan);
   command->callback([&line, options] { line.chosen = [&line, options] { return retry(line, *options); }; });
 }
 

@@ -24,14 +24,13 @@ namespace runner {
 
 struct ExecOptions {
   PlanFlags plan;
-  std::vector<std::string> secrets, env_files;
   std::string executor, image, network, pull, output, artifacts;
   unsigned parallel = 0;
   bool worktree = false, keep_going = false, dry_run = false, watch = false, shell_on_fail = false, keep = false;
   RunId resume = 0;
 };
 
-void add_output(CLI::App&, ExecOptions&);  // --output, --parallel, --artifacts, --env-file, --secret
+void add_output(CLI::App&, ExecOptions&);  // --output, --parallel, --artifacts …; not the secrets
 // The configuration with the options laid over it.
 Config configure(const CommandLine&, const ExecOptions&);
 std::vector<NamedValue> masked_values(const ExecOptions&);

@@ -14,6 +14,7 @@
 #include <sstream>
 
 #include "pipelines/diagnostic.h"
+#include "pipelines/variables.h"
 
 namespace runner {
 namespace {
@@ -33,13 +34,6 @@ constexpr VariableField variable_fields[] = {
 };
 constexpr std::string_view tables[] = {"variables", "secrets", "gitlab"};
 constexpr std::string_view gitlab_keys[] = {"url", "token"};
-
-bool is_variable_name(std::string_view name) {
-  const auto is_word = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
-  };
-  return !name.empty() && !(name[0] >= '0' && name[0] <= '9') && std::ranges::all_of(name, is_word);
-}
 
 class Reader {
  public:
@@ -91,7 +85,7 @@ class Reader {
 
   void read_variables(const toml::table& table, bool secret) {
     for (const auto& [key, node] : table) {
-      if (!is_variable_name(key.str())) {
+      if (!pipelines::is_variable_name(key.str())) {
         complain(key, key.str(), "a variable's name has letters, digits and _ only, no digit first");
         continue;
       }

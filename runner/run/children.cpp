@@ -68,6 +68,7 @@ class Relay::Child : public Observer {
   void log(const JobKey& key, std::string_view bytes, std::uint64_t raw) override {
     relay_.pass_log(key, bytes, raw, first_);
   }
+  void conceal(const JobKey& key, const SecretSet& secrets) override { relay_.pass_secrets(key, secrets, first_); }
 
  private:
   Relay& relay_;
@@ -94,6 +95,8 @@ void Relay::on(const Event& event) {
 
 void Relay::log(const JobKey& key, std::string_view bytes, std::uint64_t raw) { pass_log(key, bytes, raw, 0); }
 
+void Relay::conceal(const JobKey& key, const SecretSet& secrets) { pass_secrets(key, secrets, 0); }
+
 void Relay::pass(Event event, JobIndex first) {
   std::visit(Overloaded{
                  [first](RunStarted& started) {
@@ -113,6 +116,12 @@ void Relay::pass_log(JobKey key, std::string_view bytes, std::uint64_t raw, JobI
   key.job += first;
   const std::shared_lock lock(shown_);
   console_.log(key, bytes, raw);
+}
+
+void Relay::pass_secrets(JobKey key, const SecretSet& secrets, JobIndex first) {
+  key.job += first;
+  const std::shared_lock lock(shown_);
+  console_.conceal(key, secrets);
 }
 
 // ---- the runs

@@ -50,6 +50,7 @@ class Relay : public Observer {
   explicit Relay(Observer& console) : console_(console) {}
   void on(const Event&) override;
   void log(const JobKey&, std::string_view bytes, std::uint64_t raw) override;
+  void conceal(const JobKey&, const SecretSet&) override;
   Observer& child();
 
  private:
@@ -57,6 +58,7 @@ class Relay : public Observer {
   // `first`: what a child's own numbers begin at.
   void pass(Event, pipelines::JobIndex first);
   void pass_log(JobKey, std::string_view bytes, std::uint64_t raw, pipelines::JobIndex first);
+  void pass_secrets(JobKey, const SecretSet&, pipelines::JobIndex first);
   pipelines::JobIndex make_room(pipelines::JobIndex jobs);
 
   Observer& console_;

@@ -55,7 +55,26 @@ void TextConsole::log(const JobKey& key, std::string_view bytes, std::uint64_t) 
   }
   live.lines.feed(bytes, take);
   send(*job, live);
-  logged(*job, live.lines.pending());
+  const std::string_view pending = live.lines.pending();
+  const std::string safe = concealed(live, pending);
+  logged(*job, safe.empty() ? pending : safe);
+}
+
+void TextConsole::conceal(const JobKey& key, const SecretSet& secrets) {
+  Job* job = find(key.job);
+  if (!job) return;
+  const std::lock_guard lock(job->mutex);
+  live(*job).secrets = secrets;
+}
+
+// What is shown in the line's place where a secret comes together without its control bytes, and colours with them;
+// mostly empty.
+std::string TextConsole::concealed(const Live& live, std::string_view line) {
+  if (live.secrets.empty()) return {};
+  std::string bare = on_screen(line);
+  if (bare.size() == line.size()) return {};
+  std::string safe = redact(live.secrets, bare);
+  return safe == bare ? std::string() : safe;
 }
 
 void TextConsole::say(const Job& job, std::string_view text) {
@@ -79,7 +98,8 @@ TextConsole::Live& TextConsole::live(Job& job) {
 void TextConsole::add_line(Job& job, Live& live, std::string_view line, std::uint64_t cut) {
   live.batch += live.head;
   const std::size_t begin = live.batch.size();
-  append_screen(live.batch, line, options_.colour, live.carry);
+  const std::string safe = concealed(live, line);
+  append_screen(live.batch, safe.empty() ? line : safe, options_.colour, live.carry);
   if (cut > 0) live.batch += fmt::format(" … and {} more bytes", cut);
   const std::string_view shown = std::string_view(live.batch).substr(begin);
   live.tail.add(shown);

@@ -21,6 +21,7 @@ class TextConsole : public Console {
  public:
   void on(const Event&) final;
   void log(const JobKey&, std::string_view bytes, std::uint64_t raw) final;
+  void conceal(const JobKey&, const SecretSet&) final;
   void pause() override { output_->pause(); }
   void resume() override { output_->resume(); }
 
@@ -36,6 +37,7 @@ class TextConsole : public Console {
     LogLines lines{LogLines::Mode::screen, longest_line};
     Tail tail;
     std::string carry;                       // see append_screen
+    SecretSet secrets;                       // see Observer::conceal
     std::string batch;                       // lines on their way to the output
     std::string head;                        // what each of them begins with
     std::uint64_t batched = 0, dropped = 0;  // lines
@@ -86,6 +88,7 @@ class TextConsole : public Console {
   Job* find(pipelines::JobIndex);
   Live& live(Job&);
   void add_line(Job&, Live&, std::string_view line, std::uint64_t cut);
+  static std::string concealed(const Live&, std::string_view line);
   void send(Job&, Live&);
   void tell_dropped(Job&, Live&);
   void end_attempt(Job&);

@@ -13,6 +13,7 @@
 #include "pipelines/plan.h"
 #include "pipelines/progress.h"
 #include "runner/run/report_summary.h"
+#include "runner/secrets/redactor.h"
 
 namespace runner {
 
@@ -104,6 +105,12 @@ class Observer {
     (void)key;
     (void)bytes;
     (void)raw;
+  }
+  // What must not be seen of an attempt's output, for who shows it in another way than it came: without its control
+  // bytes the halves of a secret may come together. From the job's own thread, before its first log().
+  virtual void conceal(const JobKey& key, const SecretSet& secrets) {
+    (void)key;
+    (void)secrets;
   }
 };
 

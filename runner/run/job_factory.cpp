@@ -13,6 +13,7 @@
 #include "runner/run/feature_flags.h"
 #include "runner/run/releases.h"
 #include "runner/run/run_steps.h"
+#include "runner/secrets/remembered.h"
 #include "runner/version.h"
 
 namespace runner {
@@ -186,7 +187,11 @@ JobFactory::JobFactory(const pipelines::Pipeline& pipeline, const pipelines::Pla
 
 std::string JobFactory::resource_group(pipelines::JobIndex index) const {
   const std::string& group = pipeline_.jobs[index].resource_group;
-  return group.empty() ? group : plan_.variables(pipeline_, index).expanded().expand(group);
+  if (group.empty()) return group;
+  const VariableSet variables = plan_.variables(pipeline_, index).expanded();
+  Made made;
+  mask(made, variables);
+  return storable_name(made.secrets, variables.expand(group), settings_.owner);
 }
 
 // The example of GitLab's documentation hands CI_PIPELINE_ID on, so that the child can name its parent.
@@ -387,7 +392,7 @@ JobFactory::Made JobFactory::make(const JobKey& key, const JobInputs& given) con
   work.timeout = timeout;
   std::chrono::seconds script_timeout = timeout;
   limit_by(expanded, "RUNNER_SCRIPT_TIMEOUT", script_timeout, made.warnings);
-  work.timeout = std::min(timeout, script_timeout);  // the job's is the longest
+  if (script_timeout < timeout) work.script_timeout = script_timeout;
   limit_by(expanded, "RUNNER_AFTER_SCRIPT_TIMEOUT", work.after_timeout, made.warnings);
   work.artifacts = artifacts_spec(job.artifacts, expanded);
   made.caches = cache_uses(job.caches, {expanded, settings_.sources, settings_.protected_ref, settings_.last_commit},
@@ -431,7 +436,11 @@ JobFactory::Made JobFactory::make(const JobKey& key, const JobInputs& given) con
       return credentials;
     };
   }
-  made.artifacts_name = expanded.expand(job.artifacts.name.empty() ? "artifacts" : job.artifacts.name);
+  for (CacheUse& use : made.caches) {
+    for (std::string& cache : use.keys) cache = storable_name(made.secrets, cache, settings_.owner);
+  }
+  made.artifacts_name =
+      redact(made.secrets, expanded.expand(job.artifacts.name.empty() ? "artifacts" : job.artifacts.name));
   made.expire_in = job.artifacts.expire_in;
   return made;
 }

@@ -81,7 +81,7 @@ class JobFactory {
     executors::Work work;
     SecretSet secrets;                       // the run's, and this job's masked variables
     std::vector<std::string> short_secrets;  // names of masked variables too short to be masked
-    std::string artifacts_name;              // expanded
+    std::string artifacts_name;              // expanded, without secrets
     std::optional<std::chrono::seconds> expire_in;
     std::vector<CacheUse> caches;
     std::vector<std::string> warnings;          // of what is wrong with its variables
@@ -102,7 +102,7 @@ class JobFactory {
   };
   Made make(const JobKey&, const JobInputs&) const;
 
-  // The job's mutex across pipelines, expanded; mostly empty.
+  // The job's mutex across pipelines, expanded, as it may be stored (storable_name); mostly empty.
   std::string resource_group(pipelines::JobIndex) const;
 
   const RunSettings& settings() const { return settings_; }

@@ -18,7 +18,10 @@ namespace runner {
 class JobLog : public executors::LogSink {
  public:
   JobLog(JobKey key, const std::vector<Observer*>& observers, const SecretSet& secrets, std::uint64_t raw_start)
-      : key_(key), observers_(observers), secrets_(secrets), redactor_(secrets), raw_(raw_start) {}
+      : key_(key), observers_(observers), secrets_(secrets), redactor_(secrets), raw_(raw_start) {
+    if (secrets_.empty()) return;
+    for (Observer* observer : observers_) observer->conceal(key_, secrets_);
+  }
   void write(std::string_view bytes) override;
   void finish();  // hands on what was kept back; call once, at the end
   // Lines of ours, in a section as GitLab's job logs have them. Before the first write or after finish().

@@ -305,7 +305,7 @@ void JobThread::release(AttemptEnded& ended, JobLog& log, executors::Notices& no
   release.description = take_description(release.description, ended.result.collected);
   if (ended.result.outcome != pipelines::Outcome::passed) return;
   try {
-    log.section("release", context_.keeper.release(key_, release, notices));
+    log.section("release", context_.keeper.release(key_, release, made_.secrets, notices));
   } catch (const std::exception& error) {
     ended.result.outcome = pipelines::Outcome::failed;
     ended.result.exit_code = 1;

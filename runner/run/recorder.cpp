@@ -150,8 +150,8 @@ KeptCache Recorder::keep_cache(const std::string& key, const executors::Collecte
 }
 
 std::vector<std::string> Recorder::release(const JobKey& job, const pipelines::Release& release,
-                                           executors::Notices& notices) {
-  return scene_ ? make_release(store_, *scene_, key(job), release, notices) : std::vector<std::string>{};
+                                           const SecretSet& secrets, executors::Notices& notices) {
+  return scene_ ? make_release(store_, *scene_, key(job), release, secrets, notices) : std::vector<std::string>{};
 }
 
 void Recorder::read_log(const JobKey& job, const std::function<void(std::string_view)>& sink) {

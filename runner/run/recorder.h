@@ -31,7 +31,8 @@ class Recorder : public Observer, public ArtifactKeeper, public ResourceKeeper {
   std::optional<RestoredCache> restore_cache(const std::vector<std::string>& keys) override;
   KeptCache keep_cache(const std::string& key, const executors::CollectedCache&,
                        const std::optional<RestoredCache>&) override;
-  std::vector<std::string> release(const JobKey&, const pipelines::Release&, executors::Notices&) override;
+  std::vector<std::string> release(const JobKey&, const pipelines::Release&, const SecretSet&,
+                                   executors::Notices&) override;
   void read_log(const JobKey&, const std::function<void(std::string_view)>& sink) override;
 
  private:

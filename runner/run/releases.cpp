@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "runner/hosts/commits.h"
+#include "runner/secrets/remembered.h"
 
 namespace runner {
 namespace {
@@ -30,6 +31,18 @@ std::string notes_json(const pipelines::Release& release, const TagMade& tag) {
       {"tag_message", release.tag_message}, {"milestones", release.milestones},
       {"released_at", release.released_at}, {"links", std::move(links)}};
   return notes.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+pipelines::Release redacted(pipelines::Release release, const SecretSet& secrets) {
+  for (std::string* text :
+       {&release.tag_message, &release.name, &release.ref, &release.released_at, &release.description}) {
+    *text = redact(secrets, *text);
+  }
+  for (std::string& milestone : release.milestones) milestone = redact(secrets, milestone);
+  for (auto& link : release.links) {
+    for (std::string* text : {&link.name, &link.url, &link.filepath}) *text = redact(secrets, *text);
+  }
+  return release;
 }
 
 }  // namespace
@@ -55,9 +68,12 @@ std::string take_description(const std::string& description, std::vector<executo
 }
 
 std::vector<std::string> make_release(Store& store, const ReleaseScene& scene, const AttemptKey& key,
-                                      const pipelines::Release& release, executors::Notices& notices) {
+                                      const pipelines::Release& release, const SecretSet& secrets,
+                                      executors::Notices& notices) {
   if (release.tag_name.empty()) throw ReleaseError("release: its tag_name is empty once its variables are known");
-  const auto earlier = store.find_release(scene.project, release.tag_name);
+  pipelines::Release stored = redacted(release, secrets);
+  stored.tag_name = storable_name(secrets, release.tag_name, store.owner());
+  const auto earlier = store.find_release(scene.project, stored.tag_name);
   if (earlier && has_tag(scene.project_dir, release.tag_name)) {
     throw ReleaseError(fmt::format("release: {} exists already, made by run {}; `git tag -d {}` takes it back",
                                    release.tag_name, earlier->key.run, release.tag_name));
@@ -69,7 +85,7 @@ std::vector<std::string> make_release(Store& store, const ReleaseScene& scene, c
   } catch (const GitError& error) {
     throw ReleaseError(fmt::format("release: {}{}", error.what(), error.hint.empty() ? "" : " (" + error.hint + ")"));
   }
-  store.add_release({scene.project, release.tag_name, key, unix_now(), notes_json(release, tag)});
+  store.add_release({scene.project, stored.tag_name, key, unix_now(), notes_json(stored, tag)});
   const std::string name = release.name.empty() ? release.tag_name : release.name;
   std::vector<std::string> lines;
   if (!tag.repository) {

@@ -7,6 +7,7 @@
 
 #include "executors/executor.h"
 #include "pipelines/pipeline.h"
+#include "runner/secrets/redactor.h"
 #include "runner/store/store.h"
 
 namespace runner {
@@ -25,9 +26,10 @@ struct ReleaseScene {
 
 // `release` is expanded, its description the text itself. Returns what was done, a line each. A tag that exists is used
 // as it is, without a repository only the notes are kept; a release that exists fails the job, as GitLab does:
-// ReleaseError. So does what git refuses.
+// ReleaseError. So does what git refuses. The tag has the name that the author gave it; the store gets it and the notes
+// without secrets (storable_name).
 std::vector<std::string> make_release(Store&, const ReleaseScene&, const AttemptKey&, const pipelines::Release&,
-                                      executors::Notices&);
+                                      const SecretSet&, executors::Notices&);
 
 // The report kind under which a description's file is taken from the workspace; never kept.
 inline constexpr const char* description_kind = "release:description";

@@ -69,8 +69,12 @@ class ArtifactKeeper {
     (void)key, (void)restored;
     return {};
   }
-  // `release` of a job whose script has passed: what was done, a line each. Throws what GitLab would fail the job for.
-  virtual std::vector<std::string> release(const JobKey&, const pipelines::Release&, executors::Notices&) { return {}; }
+  // `release` of a job whose script has passed: what was done, a line each. The secrets are not to be kept. Throws what
+  // GitLab would fail the job for.
+  virtual std::vector<std::string> release(const JobKey&, const pipelines::Release&, const SecretSet&,
+                                           executors::Notices&) {
+    return {};
+  }
   // The log of an attempt so far, for a job that is taken up in the middle.
   virtual void read_log(const JobKey&, const std::function<void(std::string_view)>& sink) { (void)sink; }
 };

@@ -793,6 +793,7 @@ after: {variables: {RUNNER_AFTER_SCRIPT_TIMEOUT: 1s}, script: echo, after_script
   const Result result = project.exec();
   EXPECT_EQ(result.code, 1) << result;
   EXPECT_EQ(result.reason("script"), "job_execution_timeout");
+  EXPECT_THAT(result.printed("script"), HasSubstr("after timedout\n"));
   EXPECT_EQ(result.outcome("after"), "passed");
   EXPECT_LT(result.seconds, 25);
 }

@@ -223,6 +223,51 @@ TEST_P(Resume, NeedsTheSecretsAgainAndMasksThem) {
   EXPECT_THAT(project_.logs({"wait"}), HasSubstr("it is [MASKED]\n"));
 }
 
+TEST_P(Resume, RefusesAnotherValueOfASecret) {
+  project_.pipeline(
+      "wait: {script: [echo waiting, 'while [ ! -e \"$GATE/open\" ]; do sleep 0.05; done', 'echo \"it is $TOKEN\"']}");
+  auto run = start({"--secret", "TOKEN=the-real-value"});
+  ASSERT_TRUE(run->wait_for("\"text\":\"waiting\""));
+  run->kill();
+  run->wait();
+  open_gate();
+  const Result wrong = resume({"--secret", "TOKEN=some-other-value"});
+  EXPECT_EQ(wrong.code, 2) << wrong;
+  EXPECT_THAT(wrong.err, AllOf(HasSubstr("TOKEN"), HasSubstr("another value"), Not(HasSubstr("some-other-value"))));
+  EXPECT_EQ(resume({"--secret", "TOKEN=the-real-value"}).code, 0);
+  EXPECT_THAT(project_.logs({"wait"}), HasSubstr("it is [MASKED]\n"));
+}
+
+TEST_P(Resume, TakesMaskedValuesFromTheFileAgain) {
+  // `later` takes artifacts, so that nothing of it stands ready when the runner dies.
+  const auto pipeline = [&](const std::string& value) {
+    project_.pipeline("variables: {TOKEN: {value: " + value + R"yaml(, masked: true}}
+wait:
+  script:
+    - echo waiting
+    - while [ ! -e "$GATE/open" ]; do sleep 0.05; done
+    - echo "it is $TOKEN" >out.txt
+    - cat out.txt
+  artifacts: {paths: [out.txt]}
+later: {needs: [wait], script: 'test "it is $TOKEN" = "$(cat out.txt)" && test "$TOKEN" = value-of-the-file'}
+)yaml");
+  };
+  pipeline("value-of-the-file");
+  auto run = start();
+  ASSERT_TRUE(run->wait_for("\"text\":\"waiting\""));
+  run->kill();
+  run->wait();
+  open_gate();
+  pipeline("another-value-now");
+  const Result wrong = resume();
+  EXPECT_EQ(wrong.code, 2) << wrong;
+  EXPECT_THAT(wrong.err, AllOf(HasSubstr("TOKEN"), HasSubstr("--secret")));
+  pipeline("value-of-the-file");
+  const Result result = resume();
+  EXPECT_EQ(result.code, 0) << result;
+  EXPECT_THAT(project_.logs({"wait"}), HasSubstr("it is [MASKED]\n"));
+}
+
 TEST_P(Resume, OnlyOneAtATimeMayDriveARun) {
   project_.pipeline("wait: {script: [echo waiting, 'while [ ! -e \"$GATE/open\" ]; do sleep 0.05; done']}");
   auto run = start();

@@ -217,5 +217,147 @@ TEST(Secrets, InMessagesAndWarnings) {
   EXPECT_THAT(all_that_is_kept(project), Not(HasSubstr(secret)));
 }
 
+// Without the job directories and the sources, in which the author's own file and a running job's variables stand.
+std::string database_bytes(const Project& project) {
+  const std::string file = project.database().string();
+  return sh("cat '" + file + "' && if [ -e '" + file + "-wal' ]; then cat '" + file + "-wal'; fi");
+}
+
+// Also what is stored compressed: the recorded texts of runs, through zstd.
+std::string texts_that_are_kept(const Project& project) {
+  return sh("python3 - '" + project.database().string() + R"(' <<'END'
+import sqlite3, subprocess, sys
+for row in sqlite3.connect(sys.argv[1]).execute('SELECT pipeline, options FROM run_texts'):
+    for stored in row:
+        codec, size, data = stored.split(b' ', 2)
+        if codec == b'1':
+            data = subprocess.run(['zstd', '-dc'], input=data, capture_output=True, check=True).stdout
+        sys.stdout.buffer.write(data + b'\n')
+END
+)");
+}
+
+TEST(Secrets, InNamesThatAreStored) {
+  Project project;
+  project.pipeline(R"(
+test:
+  resource_group: g-$TOKEN
+  script: [echo x >a]
+  artifacts: {name: name-$TOKEN, paths: [a]}
+  cache: {key: key-$TOKEN, paths: [a]}
+  release: {tag_name: v-$TOKEN, description: "d $TOKEN", assets: {links: [{name: $TOKEN, url: "https://x/$TOKEN"}]}}
+)");
+  project.commit();
+  auto run = project.start_exec({"--secret", std::string("TOKEN=") + secret});
+  const Ended ended = run->wait();
+  EXPECT_EQ(ended.code, 0) << ended.out << ended.err;
+  EXPECT_EQ(all_that_is_kept(project).find(secret), std::string::npos);
+  const Result artifacts = project.run({"artifacts", "test"});
+  EXPECT_THAT(artifacts.out, AllOf(HasSubstr("name-[MASKED]"), Not(HasSubstr(secret))));
+  EXPECT_THAT(project.run({"cache", "list"}).out, AllOf(HasSubstr("key-[MASKED]"), Not(HasSubstr(secret))));
+  EXPECT_EQ(project.git("tag"), std::string("v-") + secret);  // the author's own repository
+}
+
+TEST(Secrets, InTheNameOfAResourceGroupThatIsHeld) {
+  Project project;
+  project.pipeline("test: {resource_group: g-$TOKEN, script: [echo waiting, sleep 30]}");
+  auto run = project.start_exec({"--secret", std::string("TOKEN=") + secret});
+  ASSERT_TRUE(run->wait_for("\"text\":\"waiting\""));
+  const std::string bytes = database_bytes(project);
+  EXPECT_NE(bytes.find("g-[MASKED] #"), std::string::npos);
+  EXPECT_EQ(bytes.find(secret), std::string::npos);
+  run->interrupt();
+  run->wait();
+}
+
+TEST(Secrets, MaskedVariablesOfTheFileAreNotStored) {
+  Project project;
+  project.pipeline(R"(
+variables:
+  TOKEN: {value: s3cr3t-v4lue-0123456789, masked: true}
+.hidden: {variables: {H: {value: "hidden-\u0041-value", masked: true}}}
+test: {script: ['echo "it is $TOKEN"'], rules: [{if: $TOKEN == "s3cr3t-v4lue-0123456789"}]}
+)");
+  EXPECT_EQ(project.exec().printed("test"), "it is [MASKED]\n");
+  const std::string kept = texts_that_are_kept(project);
+  EXPECT_THAT(kept, AllOf(HasSubstr("it is $TOKEN"), HasSubstr("TOKEN")));
+  EXPECT_THAT(kept, AllOf(Not(HasSubstr(secret)), Not(HasSubstr("hidden-A"))));
+  EXPECT_EQ(database_bytes(project).find(secret), std::string::npos);
+}
+
+TEST(Secrets, InRulesThatAreShown) {
+  Project project;
+  project.pipeline(R"(
+test: {script: echo, rules: [{if: $TOKEN == "s3cr3t-v4lue-0123456789"}]}
+out: {script: echo, rules: [{if: $TOKEN != "s3cr3t-v4lue-0123456789"}]}
+)");
+  project.commit();
+  const std::string given = std::string("TOKEN=") + secret;
+  for (const Arguments& words : {Arguments{"plan", "--secret", given},
+                                 {"plan", "--output", "json", "--secret", given},
+                                 {"plan", "--diff", "HEAD", "--secret", given},
+                                 {"plan", "--graph", "text", "--secret", given},
+                                 {"exec", "--executor", "shell", "--secret", given},
+                                 {"exec", "--executor", "shell", "--dry-run", "--secret", given}}) {
+    const Result result = project.run(words);
+    EXPECT_EQ(result.code, 0) << result;
+    EXPECT_THAT(result.out + result.err, Not(HasSubstr(secret))) << words[0];
+  }
+  EXPECT_EQ((database_bytes(project) + texts_that_are_kept(project)).find(secret), std::string::npos);
+  EXPECT_THAT(project.run({"exec", "--executor", "shell", "out", "--secret", given}).out, Not(HasSubstr(secret)));
+}
+
+TEST(Secrets, PlanTakesSecretsAndEnvFiles) {
+  Project project;
+  project.pipeline("test: {script: echo, rules: [{if: $TOKEN}]}");
+  EXPECT_THAT(project.run({"plan"}).out, HasSubstr("no rule matched"));
+  const Result plan = project.run({"plan", "--secret", std::string("TOKEN=") + secret});
+  EXPECT_THAT(plan.out, AllOf(HasSubstr("rule 1: $TOKEN (\"[MASKED]\")"), Not(HasSubstr(secret)))) << plan;
+  project.file("../plan.env", std::string("TOKEN=") + secret + "\n");
+  EXPECT_THAT(project.run({"plan", "--env-file", (project / "../plan.env").string()}).out, HasSubstr("[MASKED]"));
+}
+
+TEST(Secrets, HalvesThatComeTogetherOnAScreen) {
+  Project project;
+  project.pipeline(R"(
+test:
+  script:
+    - printf '%s\0%s\n' s3cr3t-v4lue -0123456789
+    - printf '%s\033[2K%s\n' s3cr3t-v4lue -0123456789
+    - printf '%s\033[1m%s\033[0m\n' s3cr3t-v4lue -0123456789
+    - printf 'harmless\033[1m words\n'
+)");
+  for (const char* kind : {"plain", "pretty"}) {
+    for (const bool terminal : {false, true}) {
+      Options options;
+      options.terminal = terminal;
+      const Result result = project.run(
+          {"exec", "--executor", "shell", "--output", kind, "--secret", std::string("TOKEN=") + secret}, options);
+      EXPECT_EQ(result.code, 0) << result;
+      EXPECT_THAT(result.out, AllOf(HasSubstr("[MASKED]"), HasSubstr("harmless"), Not(HasSubstr(secret))));
+    }
+  }
+}
+
+TEST(Secrets, VariableNamesThatNoShellHas) {
+  Project project;
+  project.pipeline(R"(
+variables: {BAD-NAME: a, "": b}
+test: {variables: {1N: c}, script: env}
+with: {services: [elasticsearch], variables: {discovery.type: single-node}, script: env}
+)");
+  const Result lint = project.run({"lint"});
+  EXPECT_EQ(lint.code, 0) << lint;
+  EXPECT_THAT(lint.err, AllOf(HasSubstr("\"1N\""), Not(HasSubstr("discovery.type"))));
+  project.pipeline("variables: {BAD-NAME: a, \"\": b}\ntest: {script: env}\n");
+  EXPECT_THAT(project.run({"lint"}).err, AllOf(HasSubstr("variable \"BAD-NAME\""), HasSubstr("variable \"\"")));
+  for (const Arguments& words :
+       {Arguments{"--variable", "A B=c"}, {"--variable", "1N=c"}, {"--secret", "A-B=12345678"}}) {
+    const Result result = project.exec(words);
+    EXPECT_EQ(result.code, 2) << result;
+    EXPECT_THAT(result.err, HasSubstr("no name of a variable"));
+  }
+}
+
 }  // namespace
 }  // namespace e2e

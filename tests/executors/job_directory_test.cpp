@@ -337,6 +337,29 @@ TEST_P(JobDirectoryTest, TimeoutStopsItWithoutAfterScript) {
   EXPECT_EQ(result.outcome, pipelines::Outcome::failed);
 }
 
+TEST_P(JobDirectoryTest, TheScriptsOwnTimeoutLeavesAfterScriptItsTime) {
+  work_.script_timeout = 1s;
+  work_.after_script = {"echo after=$CI_JOB_STATUS"};
+  const auto followed = run_script({"echo ready; sleep 30"});
+  EXPECT_TRUE(followed.timed_out);
+  EXPECT_TRUE(followed.script_timed_out);
+  EXPECT_NE(log_.bytes().find("after=timedout\n"), std::string::npos) << log_.bytes();
+  const auto result = result_of(followed, work_);
+  EXPECT_EQ(result.reason, "job_execution_timeout");
+  EXPECT_EQ(result.message, "script stopped after 1 s, its RUNNER_SCRIPT_TIMEOUT");
+}
+
+TEST_P(JobDirectoryTest, TheJobsTimeoutEndsAfterScriptToo) {
+  work_.timeout = 2s;
+  work_.after_script = {"echo after; sleep 30; echo never"};
+  const auto begin = Clock::now();
+  const auto followed = run_script({"true"});
+  EXPECT_LT(Clock::now() - begin, 20s);
+  EXPECT_EQ(followed.exit_code, 0);
+  EXPECT_FALSE(followed.timed_out);
+  EXPECT_EQ(followed.after_code, 143);
+}
+
 TEST_P(JobDirectoryTest, AfterScriptHasItsOwnTime) {
   work_.after_timeout = 1s;
   work_.after_script = {"echo after; sleep 30"};

@@ -756,5 +756,31 @@ TEST(Plan, TwentyThousandJobs) {
   EXPECT_EQ(world.plan.producers.size(), 20'000U);
 }
 
+TEST(PlanReason, HidesMaskedValuesInTheRuleItself) {
+  World world;
+  world.trigger.variables.set("TOKEN", "the-real-value", Precedence::pipeline, false, /*masked=*/true);
+  Variable masked = variable("MINE", "another-value-of-mine");
+  masked.masked = true;
+  Job in = job("in");
+  in.variables = {masked};
+  in.rules = {{rule_if("$TOKEN == \"the-real-value\" && $MINE == 'another-value-of-mine'")}};
+  world.add(in);
+  Job out = job("out");
+  out.rules = {{rule_if("$TOKEN != \"the-real-value\"")}};
+  world.add(out);
+  world.make();
+  EXPECT_EQ(world.reason("in"), "rule 1: $TOKEN (\"[MASKED]\") == \"[MASKED]\" && $MINE (\"[MASKED]\") == '[MASKED]'");
+  EXPECT_EQ(world.plan.unmatched(world.pipeline, world.index("out")),
+            Names{"rule 1: $TOKEN (\"[MASKED]\") != \"[MASKED]\" is false"});
+}
+
+TEST(PlanReason, HidesMaskedValuesOfWorkflowRules) {
+  World world;
+  world.trigger.variables.set("TOKEN", "the-real-value", Precedence::pipeline, false, /*masked=*/true);
+  world.pipeline.workflow.rules = {{rule_if("$TOKEN == \"the-real-value\"", When::never)}};
+  world.add(job("a"));
+  EXPECT_EQ(world.make().empty_reason.find("the-real-value"), std::string::npos) << world.plan.empty_reason;
+}
+
 }  // namespace
 }  // namespace pipelines

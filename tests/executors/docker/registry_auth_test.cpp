@@ -136,6 +136,11 @@ TEST_F(RegistryAuth, AHelperThatFailsSaysWhy) {
             "keychain is locked");
   helper("bad", "echo '{\"Username\":\"u\",\"Secret\":\"hunter2\"}'; exit 3");
   EXPECT_THAT(failure("node"), AllOf(HasSubstr("(exit code 3)"), Not(HasSubstr("hunter2"))));
+  for (const char* cut : {R"({"Username":"u","Secret":"hunter2)", R"( {"Username":"u","Secret":"hunter2","x)",
+                          R"(error: {"Secret":"hunter2)", "the secret is hunter2", "u\nSecret=hunter2"}) {
+    helper("bad", std::string("printf %s '") + cut + "'; exit 1");
+    EXPECT_THAT(failure("node"), AllOf(HasSubstr("(exit code 1)"), Not(HasSubstr("hunter2")))) << cut;
+  }
   helper("bad", "echo 'Secret: hunter2'");
   EXPECT_THAT(failure("node"), AllOf(HasSubstr("not understood"), Not(HasSubstr("hunter2"))));
 }
