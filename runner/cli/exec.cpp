@@ -618,12 +618,7 @@ int resume(const CommandLine& line, ExecOptions options) {
   if (options.resume == 0) {
     const std::vector<RunId> orphans = store->orphaned_runs();
     if (orphans.empty()) throw UsageError("there is no unfinished run to resume\nhint: `runner runs` lists all");
-    options.resume = orphans.back();
-    // A child pipeline is taken up by its parent.
-    for (auto row = store->run(options.resume); row && row->parent != 0; row = store->run(row->parent)) {
-      if (std::find(orphans.begin(), orphans.end(), row->parent) == orphans.end()) break;
-      options.resume = row->parent;
-    }
+    options.resume = resumed_with(*store, orphans, orphans.back());
   }
   const auto run = store->run(options.resume);
   if (!run) throw UsageError(fmt::format("there is no run {}", options.resume));

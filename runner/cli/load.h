@@ -43,8 +43,8 @@ struct Words {
 };
 Words find_pipeline(const std::vector<std::string>& words, const std::string& project_option);
 
-// The file's bytes; with `revision` (--ref) as that commit has it. Throws UsageError when it cannot be read or that commit
-// has none; more than the parser takes is not read at all.
+// The file's bytes; with `revision` (--ref) as that commit has it. Throws UsageError when it cannot be read or that
+// commit has none; more than the parser takes is not read at all.
 std::string read_pipeline_text(const PipelineFile&, const std::string& revision = {});
 
 struct NamedValue {
