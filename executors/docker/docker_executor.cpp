@@ -3,7 +3,6 @@
 #include <exception>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <set>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -47,8 +46,6 @@ class DockerExecutor final : public Executor {
 
   Shared shared_;
   std::atomic<Overlay> overlay_ = Overlay::untried;
-  std::mutex mutex_;                 // guards all below
-  std::set<std::uint64_t> adopted_;  // runs of runners that died
 };
 
 bool DockerExecutor::archive() const {
@@ -73,6 +70,9 @@ std::unique_ptr<Execution> DockerExecutor::prepare(const JobSpec& spec, Notices&
   try {
     std::error_code error;
     if (fs::exists(spec.directory, error)) clear_predecessor(spec);
+    // Before all else that bears this attempt's name: it tells the next runner that there is something to clear away.
+    hold_directory(*box);
+    fs::create_directories(spec.directory, error);
     box->image = shared_.images.get(spec.image, spec.platform, spec.pull_policy, "job " + spec.id.name, notices, stop);
     go_on(stop, "preparing " + spec.id.name);
     if (!spec.services.empty() && spec.network == Network::none)
@@ -81,7 +81,6 @@ std::unique_ptr<Execution> DockerExecutor::prepare(const JobSpec& spec, Notices&
       box->services =
           Services::start(shared_.engine, shared_.deaths, shared_.images, shared_.settings, spec, notices, stop);
     go_on(stop, "starting services");
-    hold_directory(*box);
     if (archive()) {
       create_there(*box, attach(*box));
     } else {
@@ -228,10 +227,6 @@ std::unique_ptr<Execution> DockerExecutor::adopt(const JobSpec& spec, std::strin
   const std::string id = text("container");
   shared_.deaths.watch(id);
   const std::optional<ContainerState> state = shared_.engine.inspect_container(id);  // throws: nothing is decided then
-  {
-    const std::scoped_lock lock(mutex_);
-    adopted_.insert(spec.id.run);
-  }
   auto box = std::make_unique<Sandbox>(shared_);
   box->spec = spec;
   box->adopted = true;
@@ -262,12 +257,6 @@ std::unique_ptr<Execution> DockerExecutor::adopt(const JobSpec& spec, std::strin
 void DockerExecutor::settle() {
   shared_.reaper.settle();
   shared_.pool.clear();
-  std::set<std::uint64_t> runs;
-  {
-    const std::scoped_lock lock(mutex_);
-    runs.swap(adopted_);
-  }
-  for (const std::uint64_t run : runs) shared_.pool.sweep(shared_.settings.owner, run);
   shared_.reaper.settle();
   shared_.janitor.close();
 }
