@@ -1,10 +1,12 @@
 // Jobs in containers. prepare() makes everything up to the go; docker_execution.cpp runs it.
 #include <algorithm>
+#include <chrono>
 #include <exception>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 #include "executors/docker/container_spec.h"
@@ -15,6 +17,9 @@ namespace executors::docker {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr std::chrono::seconds made_within{10};
+constexpr std::chrono::milliseconds look_again{100};
 
 void go_on(const std::stop_token& stop, const std::string& doing) {
   if (stop.stop_requested()) throw WorldError("cancelled", "cancelled while " + doing);
@@ -38,6 +43,7 @@ class DockerExecutor final : public Executor {
   bool archive() const;
   void hold_directory(Sandbox&);
   void clear_predecessor(const JobSpec&);
+  void start_services(Sandbox&, bool had_predecessor, Notices&, const std::stop_token&);
   Attachment attach(Sandbox&);
   void create(Sandbox&, const std::string& body);
   void start_here(Sandbox&, Attachment, const std::stop_token&);
@@ -69,7 +75,8 @@ std::unique_ptr<Execution> DockerExecutor::prepare(const JobSpec& spec, Notices&
   }
   try {
     std::error_code error;
-    if (fs::exists(spec.directory, error)) clear_predecessor(spec);
+    const bool had_predecessor = fs::exists(spec.directory, error);
+    if (had_predecessor) clear_predecessor(spec);
     // Before all else that bears this attempt's name: it tells the next runner that there is something to clear away.
     hold_directory(*box);
     fs::create_directories(spec.directory, error);
@@ -77,9 +84,7 @@ std::unique_ptr<Execution> DockerExecutor::prepare(const JobSpec& spec, Notices&
     go_on(stop, "preparing " + spec.id.name);
     if (!spec.services.empty() && spec.network == Network::none)
       notices.warning("the job has no network, so its services are not started");
-    if (!spec.services.empty() && spec.network != Network::none)
-      box->services =
-          Services::start(shared_.engine, shared_.deaths, shared_.images, shared_.settings, spec, notices, stop);
+    if (!spec.services.empty() && spec.network != Network::none) start_services(*box, had_predecessor, notices, stop);
     go_on(stop, "starting services");
     if (archive()) {
       create_there(*box, attach(*box));
@@ -128,6 +133,24 @@ void DockerExecutor::clear_predecessor(const JobSpec& spec) {
   for (const Listed& found : shared_.engine.networks("runner.owner=" + spec.id.owner))
     if (ours(found.labels) && found.name == name) shared_.engine.remove_network(found.id);
   shared_.janitor.remove(spec.directory, spec.id, spec.image);
+}
+
+// The engine may still be making what a runner that died had asked it for: it has the name, but lists it only when it
+// stands.
+void DockerExecutor::start_services(Sandbox& box, bool had_predecessor, Notices& notices, const std::stop_token& stop) {
+  const auto deadline = std::chrono::steady_clock::now() + made_within;
+  while (true) {
+    try {
+      box.services =
+          Services::start(shared_.engine, shared_.deaths, shared_.images, shared_.settings, box.spec, notices, stop);
+      return;
+    } catch (const EngineError& error) {
+      if (!had_predecessor || error.status != 409 || std::chrono::steady_clock::now() > deadline) throw;
+    }
+    go_on(stop, "starting services");
+    std::this_thread::sleep_for(look_again);
+    clear_predecessor(box.spec);
+  }
 }
 
 void DockerExecutor::create(Sandbox& box, const std::string& body) {
