@@ -29,6 +29,7 @@ struct Deaths::Impl {
   struct Watched {
     std::optional<Death> death;
     bool oom = false;
+    bool signalled = false;  // by the engine, whoever asked it to; it tells of that before the end
   };
 
   Engine& engine;
@@ -77,8 +78,10 @@ struct Deaths::Impl {
     if (event.action == "oom") {
       one.oom = true;
       if (one.death) one.death->oom = true;  // it may come after the end
+    } else if (event.action == "kill") {
+      one.signalled = true;
     } else if (event.action == "die" && !one.death) {
-      one.death = Death{.exit_code = event.exit_code, .oom = one.oom};
+      one.death = Death{.exit_code = event.exit_code, .oom = one.oom, .by_itself = !one.signalled};
     }
     changed.notify_all();
   }

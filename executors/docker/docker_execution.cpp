@@ -32,6 +32,7 @@ constexpr std::chrono::seconds silence_means_death{10};
 // The kernel's report of an out-of-memory kill reaches the engine up to a second after the end.
 constexpr std::chrono::milliseconds oom_late{1500};
 constexpr int killed_code = 137, terminated_code = 143;
+constexpr int signal_base = 128, last_signal = 64;  // what a shell adds to a signal's number
 constexpr int told_lines = 20;
 
 std::string stat_start_time(std::int64_t pid) {
@@ -384,6 +385,16 @@ void DockerExecution::explain(JobResult& result, const JobDirectory::Followed& f
     return;
   }
   if (followed.exit_code) return;
+  // Nobody asked the engine for it: a process of the container did it (`kill -9 -1`), which is the script's doing.
+  if (end && end->by_itself && !engine_was_away_ && container_code > signal_base &&
+      container_code <= signal_base + last_signal) {
+    result.outcome = Outcome::failed;
+    result.reason = "script_failure";
+    result.exit_code = container_code;
+    result.message = "exit code " + std::to_string(container_code) +
+                     ": all that ran in the container was killed, by the script itself or by the system";
+    return;
+  }
   result.outcome = Outcome::broken;
   result.reason = "runner_system_failure";
   const std::string exit = "(exit " + std::to_string(container_code) + ")";

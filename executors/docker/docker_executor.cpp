@@ -1,11 +1,12 @@
 // Jobs in containers. prepare() makes everything up to the go; docker_execution.cpp runs it.
 #include <algorithm>
+#include <chrono>
 #include <exception>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <set>
 #include <string>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 #include "executors/docker/container_spec.h"
@@ -16,6 +17,9 @@ namespace executors::docker {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr std::chrono::seconds made_within{10};
+constexpr std::chrono::milliseconds look_again{100};
 
 void go_on(const std::stop_token& stop, const std::string& doing) {
   if (stop.stop_requested()) throw WorldError("cancelled", "cancelled while " + doing);
@@ -39,6 +43,7 @@ class DockerExecutor final : public Executor {
   bool archive() const;
   void hold_directory(Sandbox&);
   void clear_predecessor(const JobSpec&);
+  void start_services(Sandbox&, bool had_predecessor, Notices&, const std::stop_token&);
   Attachment attach(Sandbox&);
   void create(Sandbox&, const std::string& body);
   void start_here(Sandbox&, Attachment, const std::stop_token&);
@@ -47,8 +52,6 @@ class DockerExecutor final : public Executor {
 
   Shared shared_;
   std::atomic<Overlay> overlay_ = Overlay::untried;
-  std::mutex mutex_;                 // guards all below
-  std::set<std::uint64_t> adopted_;  // runs of runners that died
 };
 
 bool DockerExecutor::archive() const {
@@ -72,16 +75,17 @@ std::unique_ptr<Execution> DockerExecutor::prepare(const JobSpec& spec, Notices&
   }
   try {
     std::error_code error;
-    if (fs::exists(spec.directory, error)) clear_predecessor(spec);
+    const bool had_predecessor = fs::exists(spec.directory, error);
+    if (had_predecessor) clear_predecessor(spec);
+    // Before all else that bears this attempt's name: it tells the next runner that there is something to clear away.
+    hold_directory(*box);
+    fs::create_directories(spec.directory, error);
     box->image = shared_.images.get(spec.image, spec.platform, spec.pull_policy, "job " + spec.id.name, notices, stop);
     go_on(stop, "preparing " + spec.id.name);
     if (!spec.services.empty() && spec.network == Network::none)
       notices.warning("the job has no network, so its services are not started");
-    if (!spec.services.empty() && spec.network != Network::none)
-      box->services =
-          Services::start(shared_.engine, shared_.deaths, shared_.images, shared_.settings, spec, notices, stop);
+    if (!spec.services.empty() && spec.network != Network::none) start_services(*box, had_predecessor, notices, stop);
     go_on(stop, "starting services");
-    hold_directory(*box);
     if (archive()) {
       create_there(*box, attach(*box));
     } else {
@@ -129,6 +133,24 @@ void DockerExecutor::clear_predecessor(const JobSpec& spec) {
   for (const Listed& found : shared_.engine.networks("runner.owner=" + spec.id.owner))
     if (ours(found.labels) && found.name == name) shared_.engine.remove_network(found.id);
   shared_.janitor.remove(spec.directory, spec.id, spec.image);
+}
+
+// The engine may still be making what a runner that died had asked it for: it has the name, but lists it only when it
+// stands.
+void DockerExecutor::start_services(Sandbox& box, bool had_predecessor, Notices& notices, const std::stop_token& stop) {
+  const auto deadline = std::chrono::steady_clock::now() + made_within;
+  while (true) {
+    try {
+      box.services =
+          Services::start(shared_.engine, shared_.deaths, shared_.images, shared_.settings, box.spec, notices, stop);
+      return;
+    } catch (const EngineError& error) {
+      if (!had_predecessor || error.status != 409 || std::chrono::steady_clock::now() > deadline) throw;
+    }
+    go_on(stop, "starting services");
+    std::this_thread::sleep_for(look_again);
+    clear_predecessor(box.spec);
+  }
 }
 
 void DockerExecutor::create(Sandbox& box, const std::string& body) {
@@ -228,10 +250,6 @@ std::unique_ptr<Execution> DockerExecutor::adopt(const JobSpec& spec, std::strin
   const std::string id = text("container");
   shared_.deaths.watch(id);
   const std::optional<ContainerState> state = shared_.engine.inspect_container(id);  // throws: nothing is decided then
-  {
-    const std::scoped_lock lock(mutex_);
-    adopted_.insert(spec.id.run);
-  }
   auto box = std::make_unique<Sandbox>(shared_);
   box->spec = spec;
   box->adopted = true;
@@ -262,12 +280,6 @@ std::unique_ptr<Execution> DockerExecutor::adopt(const JobSpec& spec, std::strin
 void DockerExecutor::settle() {
   shared_.reaper.settle();
   shared_.pool.clear();
-  std::set<std::uint64_t> runs;
-  {
-    const std::scoped_lock lock(mutex_);
-    runs.swap(adopted_);
-  }
-  for (const std::uint64_t run : runs) shared_.pool.sweep(shared_.settings.owner, run);
   shared_.reaper.settle();
   shared_.janitor.close();
 }

@@ -158,14 +158,14 @@ class Engine {
   std::vector<Listed> volumes(const std::string& label_filter);
 
   struct Event {
-    std::string action;  // die, oom, …
+    std::string action;  // die, kill, oom, …
     std::string id;
     int exit_code = -1;
     std::int64_t time_nano = 0;
   };
-  // Blocks; one persistent stream of container events (die, oom) with that label, from `since_nano` on (0: now). Calls
-  // `connected` once the engine streams. Returns when told to stop, or when nothing came for `quiet` (0: for ever);
-  // a stream that ends otherwise throws EngineError(0).
+  // Blocks; one persistent stream of container events (die, kill, oom) with that label, from `since_nano` on (0: now).
+  // Calls `connected` once the engine streams. Returns when told to stop, or when nothing came for `quiet` (0: for
+  // ever); a stream that ends otherwise throws EngineError(0).
   void events(const std::string& label_filter, std::int64_t since_nano, const std::function<void(const Event&)>&,
               const std::stop_token&, const std::function<void()>& connected = {},
               std::chrono::milliseconds quiet = {});
@@ -187,6 +187,7 @@ class Deaths {
   struct Death {
     int exit_code = -1;
     bool oom = false;
+    bool by_itself = false;  // seen to end, and nobody had had the engine send it a signal
   };
   // Full ids. Call before the container is started; whoever adopts one that may be over already inspects it after this.
   void watch(const std::string& id);

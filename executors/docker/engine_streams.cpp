@@ -148,7 +148,7 @@ void Engine::events(const std::string& label_filter, std::int64_t since_nano,
     if (!event.id.empty()) on_event(event);
     return true;
   });
-  const json filter = {{"type", {"container"}}, {"event", {"die", "oom"}}, {"label", {label_filter}}};
+  const json filter = {{"type", {"container"}}, {"event", {"die", "kill", "oom"}}, {"label", {label_filter}}};
   std::string target = "/events?filters=" + url_encode(dump_json(filter));
   if (since_nano > 0) target += fmt::format("&since={}.{:09}", since_nano / 1'000'000'000, since_nano % 1'000'000'000);
 

@@ -2,9 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
-#include <exception>
 #include <random>
-#include <set>
 #include <thread>
 #include <utility>
 
@@ -149,24 +147,6 @@ void NetworkPool::clear() {
   const std::scoped_lock lock(mutex_);
   for (auto& [number, run] : runs_)
     for (ScopedContainer& pause : std::exchange(run.free, {})) discard(std::move(pause));
-}
-
-void NetworkPool::sweep(const std::string& owner, std::uint64_t run) noexcept {
-  try {
-    const std::vector<Listed> all = engine_.containers("runner.owner=" + owner);
-    const auto label = [](const Listed& listed, const std::string& name) {
-      const auto at = listed.labels.find(name);
-      return at == listed.labels.end() ? std::string() : at->second;
-    };
-    std::set<std::string> used;
-    for (const Listed& listed : all) used.insert(label(listed, "runner.pause"));
-    for (const Listed& listed : all) {
-      const bool idle = label(listed, "runner.kind") == "pause" && label(listed, "runner.run") == std::to_string(run) &&
-                        !used.contains(listed.id) && !listed.name.ends_with("-" + word_);
-      if (idle) reaper_.destroy(ScopedContainer(engine_, listed.id));
-    }
-  } catch (const std::exception&) {  // `runner doctor --clean` finds them
-  }
 }
 
 }  // namespace executors::docker

@@ -53,8 +53,6 @@ class NetworkPool {
   Lease adopt(std::uint64_t run, const std::string& container);
   // Removes all free ones.
   void clear();
-  // Removes those of the run that a dead runner left and no job's container is joined to. Never throws.
-  void sweep(const std::string& owner, std::uint64_t run) noexcept;
 
  private:
   struct Run {

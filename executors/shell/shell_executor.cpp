@@ -155,13 +155,13 @@ void ShellExecution::prepare(const std::stop_token& stop) {
 }
 
 // What a runner that died had made ready of this very attempt. It never began: one that did is adopted, not prepared.
-// Its supervisor goes by itself.
 void ShellExecution::clear_predecessor() const {
   if (const auto before = JobDirectory::open(spec_.directory); before && before->started()) {
     throw WorldError("runner_system_failure", "another runner runs the job in " + spec_.directory.string() + " already",
                      "wait for it or stop it");
   }
   shared_->removals.settle();  // or it is our own, of an attempt to make it ready
+  kill_all([this] { return processes_with(marker()); }, {});
   remove_tree(spec_.directory);
 }
 

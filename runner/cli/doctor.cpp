@@ -77,6 +77,12 @@ bool belongs_to(const KeptJob& kept, RunId run, const executors::Leftover& found
   return false;
 }
 
+bool is_kept(const std::map<RunId, std::vector<KeptJob>>& kept, const executors::Leftover& found) {
+  const auto run = kept.find(found.run);
+  return run != kept.end() && std::any_of(run->second.begin(), run->second.end(),
+                                          [&](const KeptJob& job) { return belongs_to(job, run->first, found); });
+}
+
 bool needs_engine(const std::vector<KeptJob>& kept) {
   return std::any_of(kept.begin(), kept.end(), [](const KeptJob& job) { return !job.what.container.empty(); });
 }
@@ -274,12 +280,6 @@ class Doctor {
     }
   }
 
-  bool is_kept(const executors::Leftover& found) const {
-    const auto run = kept_.find(found.run);
-    return run != kept_.end() && std::any_of(run->second.begin(), run->second.end(),
-                                             [&](const KeptJob& job) { return belongs_to(job, run->first, found); });
-  }
-
   // What dead runs left. Listed before the store is asked who is alive: a run that begins now is not in the list.
   void leftovers() {
     if (!engine_answers_ || !doctor_) {
@@ -289,7 +289,7 @@ class Doctor {
       return runs_without_engine();
     }
     std::vector<executors::Leftover> all = doctor_->leftovers();
-    std::erase_if(all, [this](const executors::Leftover& found) { return is_kept(found); });
+    std::erase_if(all, [this](const executors::Leftover& found) { return is_kept(kept_, found); });
     const std::vector<RunId> driven = store_->driven_runs();
     std::erase_if(all, [&](const executors::Leftover& found) {
       return found.run != 0 && std::find(driven.begin(), driven.end(), found.run) != driven.end();
@@ -456,6 +456,19 @@ std::vector<Check> examine(const Config& config, bool clean) { return Doctor(con
 
 std::vector<Check> remove_kept(const Config& config, const std::vector<std::uint64_t>& runs) {
   return Doctor(config, false).remove(runs);
+}
+
+void clear_after_predecessor(const Store& store, const executors::DockerSettings& settings, RunId run) {
+  std::set<RunId> family{run};
+  const std::vector<RunRow> rows = store.list_runs();
+  for (auto row = rows.rbegin(); row != rows.rend(); ++row) {  // a child's number is higher than its parent's
+    if (family.contains(row->parent)) family.insert(row->id);
+  }
+  const auto kept = all_kept_jobs(make_work_directory(store));
+  executors::EngineDoctor doctor(settings);
+  for (const executors::Leftover& leftover : doctor.leftovers()) {
+    if (family.contains(leftover.run) && !is_kept(kept, leftover)) doctor.remove(leftover);
+  }
 }
 
 std::string checks_text(const std::vector<Check>& checks, bool colour) {

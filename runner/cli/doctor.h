@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "runner/config/config.h"
+#include "runner/store/store.h"
 
 namespace runner {
 
@@ -27,6 +28,11 @@ std::vector<Check> examine(const Config&, bool clean);
 // Removes what `exec --keep` left of these runs, all of it: `runner doctor --remove`. Throws UsageError where there is
 // nothing of a run, or where the run still goes on; StoreError; WorldError.
 std::vector<Check> remove_kept(const Config&, const std::vector<std::uint64_t>& runs);
+
+// When a run that another process had begun is over: removes what that one had made for it in Docker beside its running
+// jobs and its children's (pause containers, sandboxes made ready for jobs that then were not needed). Nobody else
+// knows of these. What a person asked to be kept stays. Throws WorldError.
+void clear_after_predecessor(const Store&, const executors::DockerSettings&, RunId);
 
 std::string checks_text(const std::vector<Check>&, bool colour);
 std::string checks_json(const std::vector<Check>&);  // an array of name, state (ok, warning, error), message, hint

@@ -21,6 +21,7 @@
 #include "executors/job_directory.h"
 #include "executors/make.h"
 #include "pipelines/variables.h"
+#include "runner/cli/doctor.h"
 #include "runner/cli/plan_text.h"
 #include "runner/cli/project_variables.h"
 #include "runner/cli/running.h"
@@ -424,6 +425,17 @@ FailureHelp::Settings help_settings(const ExecOptions& options, const std::strin
   return settings;
 }
 
+// The run itself is over and its end is recorded, whatever the engine says now.
+void clear_up(const Store& store, const executors::DockerSettings& settings, RunId run) {
+  try {
+    clear_after_predecessor(store, settings, run);
+  } catch (const executors::WorldError& error) {
+    say("runner: what the earlier runner left of run {} cannot be removed: {}\n"
+        "hint: `runner doctor --clean` removes it\n",
+        run, error.what());
+  }
+}
+
 int start(Store& store, const Start& what) {
   // Before any thread is made: the signals are for this one thread.
   Hurried hurried;
@@ -492,6 +504,7 @@ int start(Store& store, const Start& what, const std::stop_token& interrupted, H
     Session session(store, *executor, loaded.parsed.pipeline, loaded.plan, std::move(settings));
     result = session.run(*console, interrupted, what.taken_up);
   }
+  if (what.taken_up && !shell) clear_up(store, what.config.docker_settings(store.owner(), work), *what.taken_up);
   if (!what.options.artifacts.empty()) write_artifacts(store, result.run, what.options.artifacts);
   const int code = code_of(result.verdict);
   if (!lost) return code;
@@ -662,12 +675,7 @@ int resume(const CommandLine& line, ExecOptions options) {
   if (options.resume == 0) {
     const std::vector<RunId> orphans = store->orphaned_runs();
     if (orphans.empty()) throw UsageError("there is no unfinished run to resume\nhint: `runner runs` lists all");
-    options.resume = orphans.back();
-    // A child pipeline is taken up by its parent.
-    for (auto row = store->run(options.resume); row && row->parent != 0; row = store->run(row->parent)) {
-      if (std::find(orphans.begin(), orphans.end(), row->parent) == orphans.end()) break;
-      options.resume = row->parent;
-    }
+    options.resume = resumed_with(*store, orphans, orphans.back());
   }
   const auto run = store->run(options.resume);
   if (!run) throw UsageError(fmt::format("there is no run {}", options.resume));

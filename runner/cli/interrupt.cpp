@@ -50,7 +50,9 @@ void Interrupt::main(const std::stop_token& stop) {
     switch (++count) {
       case 1:
         source_.request_stop();
-        say("{}", idle_ ? "\n" : "\nrunner: cancelling, jobs get 10 seconds (again: at once)\n");
+        say("{}", idle_ ? "\n"
+                        : "\nrunner: cancelling: scripts get 10 seconds to end, after_script still runs (again: stop "
+                          "at once)\n");
         break;
       case 2:
         if (second_) second_();

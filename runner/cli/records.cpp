@@ -13,6 +13,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -124,10 +125,31 @@ std::pair<json, json> findings_of(const Store& store, RunId run) {
   return {std::move(coverage), std::move(reports)};
 }
 
+// Its runner died: nobody drives it, though its jobs may go on.
+bool is_interrupted(const RunRow& row, const std::vector<RunId>& orphans) {
+  return !row.outcome && std::find(orphans.begin(), orphans.end(), row.id) != orphans.end();
+}
+
+std::string_view outcome_word(const RunRow& row, const std::vector<RunId>& orphans) {
+  if (row.outcome) return pipelines::to_string(*row.outcome);
+  return is_interrupted(row, orphans) ? "interrupted" : "running";
+}
+
+void hint_at_resume(const Store& store, const std::vector<RunRow>& rows, const std::vector<RunId>& orphans) {
+  std::vector<RunId> runs;  // newest first
+  for (const auto& row : rows) {
+    if (!is_interrupted(row, orphans)) continue;
+    const RunId run = resumed_with(store, orphans, row.id);
+    if (std::find(runs.begin(), runs.end(), run) == runs.end()) runs.push_back(run);
+  }
+  for (const RunId run : runs) say("hint: `runner resume {}` takes run {} up where it was\n", run, run);
+}
+
 int runs(const CommandLine& line, const RecordOptions& options) {
   const auto store = open_store(configuration(line));
   const std::vector<RunRow> rows = store->list_runs(options.limit);
   const UnixMs now = unix_now();
+  const std::vector<RunId> orphans = store->orphaned_runs();
   if (options.output == "json") {
     json array = json::array();
     for (const auto& row : rows) {
@@ -138,6 +160,7 @@ int runs(const CommandLine& line, const RecordOptions& options) {
                        {"sha", row.sha},
                        {"event", row.event},
                        {"outcome", row.outcome ? json(pipelines::to_string(*row.outcome)) : json(nullptr)},
+                       {"interrupted", is_interrupted(row, orphans)},
                        {"started", iso(row.started)},
                        {"seconds", row.seconds(now)},
                        {"retry_of", row.retry_of == 0 ? json(nullptr) : json(row.retry_of)},
@@ -153,16 +176,16 @@ int runs(const CommandLine& line, const RecordOptions& options) {
   if (rows.empty())
     fmt::print("nothing has run yet\n");
   else
-    fmt::print("{:>5}  {:<10} {:<16} {:<24} {:<9} {:<14} {:>9}  {}\n", "RUN", "OUTCOME", "STARTED", "REF", "SHA",
+    fmt::print("{:>5}  {:<11} {:<16} {:<24} {:<9} {:<14} {:>9}  {}\n", "RUN", "OUTCOME", "STARTED", "REF", "SHA",
                "EVENT", "TIME", "PIPELINE");
   for (const auto& row : rows) {
-    fmt::print("{:>5}  {:<10} {:<16} {:<24} {:<9} {:<14} {:>7.1f} s  {}\n", row.id,
-               row.outcome ? pipelines::to_string(*row.outcome) : "running", local(row.started),
-               row.ref.empty() ? "-" : row.ref, row.sha.empty() ? "-" : row.sha.substr(0, 8), row.event,
-               row.seconds(now),
+    fmt::print("{:>5}  {:<11} {:<16} {:<24} {:<9} {:<14} {:>7.1f} s  {}\n", row.id, outcome_word(row, orphans),
+               local(row.started), row.ref.empty() ? "-" : row.ref, row.sha.empty() ? "-" : row.sha.substr(0, 8),
+               row.event, row.seconds(now),
                on_screen(row.pipeline_name) +
                    (row.retry_of == 0 ? std::string() : fmt::format(" (retry of run {})", row.retry_of)));
   }
+  hint_at_resume(*store, rows, orphans);
   return exit_code::passed;
 }
 
@@ -180,6 +203,8 @@ void write_all(std::string_view bytes) {
     bytes.remove_prefix(static_cast<std::size_t>(written));
   }
 }
+
+constexpr std::chrono::milliseconds look_again{50};
 
 // On a terminal as it may be shown there; anywhere else the bytes are exactly the stored ones.
 class LogPrinter {
@@ -209,24 +234,68 @@ class LogPrinter {
   std::string carry_;
 };
 
-// All attempts of a job, one after the other; with `follow` until the job is over.
-void print_attempts(const Store& store, RunId run, const JobRow& job, bool follow) {
+enum class Life : std::uint8_t { goes_on, over, interrupted };
+
+Life life_of(const Store& store, RunId run) {
+  const std::vector<RunId> orphans = store.orphaned_runs();  // first: it may end meanwhile
+  const auto row = store.run(run);
+  if (!row || row->outcome) return Life::over;
+  return is_interrupted(*row, orphans) ? Life::interrupted : Life::goes_on;
+}
+
+// All attempts of a job, one after the other; with `follow` until the job or its run is over, or nobody drives that any
+// more. Says which.
+Life print_attempts(const Store& store, RunId run, const JobRow& job, bool follow) {
   std::size_t attempt = 0;
   std::uint64_t offset = 0;
   LogPrinter printer;
+  Life life = Life::over;
   while (true) {
     // States first: what is final by now has its whole log stored.
-    const bool over = store.jobs(run)[job.job - 1].state == JobState::final || store.run(run)->outcome.has_value();
+    if (follow && job.state != JobState::final) {
+      life = life_of(store, run);
+      if (store.jobs(run)[job.job - 1].state == JobState::final) life = Life::over;
+    }
     const std::vector<AttemptRow> attempts = store.attempts(run, job.job);
     for (; attempt < attempts.size(); ++attempt, offset = 0) {
       offset = store.read_log(attempts[attempt].key, offset, [&](std::string_view bytes) { printer.print(bytes); });
       if (attempt + 1 == attempts.size()) break;  // the last one may go on
       printer.finish();
     }
-    if (over || !follow) break;
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    if (life != Life::goes_on) break;
+    std::this_thread::sleep_for(look_again);
   }
   printer.finish();
+  return life;
+}
+
+// Those that began and are not in `printed`, in the order they started. What is made ready before its turn has not.
+std::vector<JobRow> begun_jobs(const std::vector<JobRow>& jobs, const std::set<std::uint32_t>& printed) {
+  std::vector<JobRow> begun;
+  std::copy_if(jobs.begin(), jobs.end(), std::back_inserter(begun), [&](const JobRow& job) {
+    const bool began = job.started || job.attempts > 1 || (job.attempts > 0 && job.state == JobState::final);
+    return began && !printed.contains(job.job);
+  });
+  const auto start = [](const JobRow& job) { return job.started.value_or(job.finished.value_or(0)); };
+  std::stable_sort(begun.begin(), begun.end(), [&](const JobRow& a, const JobRow& b) { return start(a) < start(b); });
+  return begun;
+}
+
+// Every job that printed, one after the other, in the order they started; with `follow` until the run is over.
+Life print_all(const Store& store, RunId run, bool follow) {
+  std::set<std::uint32_t> printed;
+  while (true) {
+    const Life life = follow ? life_of(store, run) : Life::over;  // first: what began by then is among the jobs
+    const std::vector<JobRow> jobs = store.jobs(run);
+    const std::vector<JobRow> begun = begun_jobs(jobs, printed);
+    for (const auto& job : begun) {
+      if (jobs.size() > 1) say("── {} ──\n", job.name);
+      print_attempts(store, run, job, follow);
+      printed.insert(job.job);
+    }
+    if (life != Life::goes_on) return life;
+    if (begun.empty()) std::this_thread::sleep_for(look_again);
+  }
 }
 
 // A job that a retry did not run has its log where it ran.
@@ -243,23 +312,20 @@ int reused_log(const Store& store, RunId run, const JobRow& job) {
 int logs(const CommandLine& line, const RecordOptions& options) {
   const auto store = open_store(configuration(line));
   const auto [run, name] = run_and_job(*store, options.words);
-  const std::vector<JobRow> jobs = store->jobs(run);
+  Life life = Life::over;
   if (name) {
+    const std::vector<JobRow> jobs = store->jobs(run);
     const JobRow& job = find_job(jobs, run, *name);
     if (job.reused_run != 0) return reused_log(*store, run, job);
-    print_attempts(*store, run, job, options.follow);
-    return exit_code::passed;
+    life = print_attempts(*store, run, job, options.follow);
+  } else {
+    life = print_all(*store, run, options.follow);
   }
-  // Without a job: every job that printed, one after the other, in the order they started.
-  std::vector<JobRow> begun;
-  std::copy_if(jobs.begin(), jobs.end(), std::back_inserter(begun), [](const JobRow& job) { return job.attempts > 0; });
-  std::stable_sort(begun.begin(), begun.end(),
-                   [](const JobRow& a, const JobRow& b) { return a.started.value_or(0) < b.started.value_or(0); });
-  for (const auto& job : begun) {
-    if (begun.size() > 1) say("── {} ──\n", job.name);
-    print_attempts(*store, run, job, options.follow);
-  }
-  return exit_code::passed;
+  if (life != Life::interrupted) return exit_code::passed;
+  say("runner: run {} was interrupted: its runner is gone, and nobody reads its jobs' logs\n"
+      "hint: `runner resume {}` takes it up where it was\n",
+      run, resumed_with(*store, store->orphaned_runs(), run));
+  return exit_code::failed;
 }
 
 // --- artifacts and gc ---------------------------------------------------------------------------------------------

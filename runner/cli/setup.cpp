@@ -2,6 +2,7 @@
 
 #include <fmt/chrono.h>
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 
@@ -54,6 +55,14 @@ CredentialSettings credential_settings(const Config& config, const EnvironmentLo
     settings.azure_authority = *authority;
   }
   return settings;
+}
+
+RunId resumed_with(const Store& store, const std::vector<RunId>& orphans, RunId run) {
+  for (auto row = store.run(run); row && row->parent != 0; row = store.run(row->parent)) {
+    if (std::find(orphans.begin(), orphans.end(), row->parent) == orphans.end()) break;
+    run = row->parent;
+  }
+  return run;
 }
 
 std::string now_text() {

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "runner/cli/commands.h"
 #include "runner/config/config.h"
@@ -20,6 +21,9 @@ std::unique_ptr<Store> open_store(const Config&, bool read_only = false);
 IncludeSettings include_settings(const Config&);
 // What the configuration and the environment say of ID tokens and of servers that have secrets. Throws ConfigError.
 CredentialSettings credential_settings(const Config&, const EnvironmentLookup& = process_environment());
+// The run to be resumed so that this one goes on: a child pipeline is taken up by its parent. `orphans`: those of the
+// store (Store::orphaned_runs).
+RunId resumed_with(const Store&, const std::vector<RunId>& orphans, RunId);
 std::string now_text();  // ISO 8601, UTC, milliseconds
 
 }  // namespace runner

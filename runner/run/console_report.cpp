@@ -242,15 +242,28 @@ std::string describe_bytes(std::uint64_t bytes) {
   return fmt::format("{:.1f} {}B", value, units[0]);
 }
 
-std::string why(const JobFinished& end) {
+namespace {
+
+std::string why_of_attempt(const JobFinished& end) {
   std::string text = on_screen(end.message);
   if (text.empty() && end.exit_code > 0) text = fmt::format("exit code {}", end.exit_code);
   if (text.empty()) text = on_screen(end.reason);
   const bool failed = end.outcome == Outcome::failed || end.outcome == Outcome::broken;
   if (end.allowed && failed) text += text.empty() ? "allowed to fail" : " (allowed to fail)";
   if (end.reused != 0) text = fmt::format("in run {}{}{}", end.reused, text.empty() ? "" : ": ", text);
-  if (end.key.attempt > 1) text += fmt::format("{}(attempt {})", text.empty() ? "" : " ", end.key.attempt);
   return text;
+}
+
+std::string which_attempt(const JobFinished& end) {
+  return end.key.attempt > 1 ? fmt::format("(attempt {})", end.key.attempt) : std::string();
+}
+
+}  // namespace
+
+std::string why(const JobFinished& end) {
+  std::string text = why_of_attempt(end);
+  const std::string attempt = which_attempt(end);
+  return text.empty() || attempt.empty() ? text + attempt : text + " " + attempt;
 }
 
 std::string mark_and_word(const JobFinished& end, bool colour) {
@@ -261,7 +274,8 @@ std::string mark_and_word(const JobFinished& end, bool colour) {
 std::string finished_line(const JobFinished& end, bool colour) {
   std::string line = mark_and_word(end, colour);
   if (end.key.attempt > 0) line += " in " + describe(end.duration);
-  if (const std::string reason = why(end); !reason.empty()) line += (end.reused != 0 ? " " : ": ") + reason;
+  if (const std::string reason = why_of_attempt(end); !reason.empty()) line += (end.reused != 0 ? " " : ": ") + reason;
+  if (const std::string attempt = which_attempt(end); !attempt.empty()) line += " " + attempt;
   if (end.artifact_files > 0) {
     line += fmt::format("; kept {} file{}, {}", end.artifact_files, end.artifact_files == 1 ? "" : "s",
                         describe_bytes(end.artifact_bytes));

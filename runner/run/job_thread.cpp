@@ -14,6 +14,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "executors/job_directory.h"
 #include "executors/unique_fd.h"
 #include "runner/run/console_report.h"
 #include "runner/run/coverage.h"
@@ -61,6 +62,12 @@ auto try_again(unsigned attempts, const Work& work,
     }
     std::this_thread::sleep_for(between_attempts);
   }
+}
+
+// The runner that recorded the job's start died before it gave the go: there is nothing to adopt.
+bool never_began(const std::filesystem::path& directory) {
+  const auto left = executors::JobDirectory::open(directory);
+  return left && !left->started();
 }
 
 executors::JobResult broken(const std::exception& error) {
@@ -380,6 +387,7 @@ AttemptEnded JobThread::work(const std::stop_token& stop) {
 
   std::unique_ptr<executors::Execution> execution;
   std::vector<std::string> about_caches;
+  if (adopted_ && never_began(made_.spec.directory)) adopted_.reset();
   if (adopted_) {
     ended.started = true;
     mask_as_before();

@@ -320,6 +320,9 @@ class Walk {
   std::map<JobIndex, Active>::iterator begin(JobIndex job, std::uint32_t attempt) {
     std::optional<Earlier::Running> adopted;
     Clock::duration before{0};
+    if (const auto next = earlier_.next_attempt.find(job); next != earlier_.next_attempt.end()) {
+      attempt = std::max(attempt, next->second);
+    }
     if (const auto running = earlier_.running.find(job); running != earlier_.running.end()) {
       before = std::max(Clock::duration(0), Clock::now() - running->second.started);
       adopted = running->second;

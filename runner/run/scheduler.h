@@ -113,6 +113,7 @@ struct Earlier {
   std::map<pipelines::JobIndex, Finished> finished;
   std::map<pipelines::JobIndex, Finished> reused;  // of another run: told first, whatever they wait for
   std::map<pipelines::JobIndex, Running> running;
+  std::map<pipelines::JobIndex, std::uint32_t> next_attempt;  // of jobs whose earlier attempts are over
 };
 
 // A newer run of the same sources may take this one's place.

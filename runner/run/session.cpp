@@ -359,9 +359,14 @@ Earlier Session::earlier(RunId run, const fs::path& directory) const {
         if (settings_.help != nullptr) ended.end.kept = settings_.help->given_before(directory, run, job.job);
         earlier.finished.emplace(index, std::move(ended));
       }
-    } else if (const auto attempt = store_.last_attempt(run, job.job); attempt && attempt->state == JobState::running) {
-      earlier.running.emplace(index, Earlier::Running{attempt->key.attempt, attempt->handle, attempt->log_cursor,
-                                                      time_of(attempt->started.value_or(unix_now()))});
+    } else if (const auto attempt = store_.last_attempt(run, job.job)) {
+      const bool over = attempt->state == JobState::final;  // and to be tried again
+      if (attempt->state == JobState::running) {
+        earlier.running.emplace(index, Earlier::Running{attempt->key.attempt, attempt->handle, attempt->log_cursor,
+                                                        time_of(attempt->started.value_or(unix_now()))});
+      } else if (over || attempt->key.attempt > 1) {
+        earlier.next_attempt.emplace(index, attempt->key.attempt + (over ? 1 : 0));
+      }
     }
   }
   return earlier;

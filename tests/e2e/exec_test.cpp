@@ -119,6 +119,7 @@ deploy: {stage: deploy, script: echo never}
   EXPECT_EQ(result.outcome("deploy"), "cancelled");
   EXPECT_EQ(result.run_outcome(), "cancelled");
   EXPECT_THAT(result.log("slow"), HasSubstr("after: canceled"));
+  EXPECT_THAT(result.err, HasSubstr("scripts get 10 seconds to end, after_script still runs (again: stop at once)"));
   EXPECT_TRUE(project.processes().empty());
 }
 

@@ -155,6 +155,51 @@ TEST(Logs, AnotherProcessReadsThemAtOnceAndFollows) {
   EXPECT_THAT(log, HasSubstr("\n19999\n20000\n$ printf last\nlastsection_end:"));
 }
 
+TEST(Logs, FollowedWithoutAJobAreAllOfThemInTheOrderTheyStarted) {
+  Project project;
+  project.pipeline(R"(
+stages: [one, two, three]
+z1: {stage: one, script: [echo of z1, 'while [ ! -e "$GO" ]; do sleep 0.05; done', echo end of z1]}
+m2: {stage: two, script: echo of m2}
+a3: {stage: three, script: [sleep 0.5, echo of a3]}
+)");
+  const auto go = project.home() / "go";
+  auto run = project.start_exec({"--variable", "GO=" + go.string()});
+  ASSERT_TRUE(run->wait_for("\"text\":\"of z1\""));
+  ASSERT_TRUE(eventually([&] { return std::filesystem::exists(project.work() / "1/j2-1/.job"); }));  // m2 is made ready
+  auto follow = project.start({"logs", "--follow"});
+  ASSERT_TRUE(follow->wait_for("of z1\n"));
+  sh("touch '" + go.string() + "'");
+  const Ended followed = follow->wait();
+  EXPECT_EQ(run->wait().code, 0);
+  EXPECT_EQ(followed.code, 0) << followed.err;
+  EXPECT_EQ(own_bytes(followed.out), "of z1\nend of z1\nof m2\nof a3\n");
+  EXPECT_EQ(followed.out, project.logs());
+}
+
+TEST(Logs, FollowedOfARunThatWasInterruptedEndAndSaySo) {
+  Project project;
+  project.pipeline("test: {script: [echo waiting, sleep 600]}\nnext: {needs: [test], script: echo next}");
+  auto run = project.start_exec();
+  ASSERT_TRUE(run->wait_for("\"text\":\"waiting\""));
+  auto follow = project.start({"logs", "--follow"});
+  ASSERT_TRUE(follow->wait_for("waiting\n"));
+  run->kill();
+  run->wait();
+  for (const Ended& ended :
+       {follow->wait(), Ended(project.run({"logs", "--follow"})), Ended(project.run({"logs", "test", "--follow"})),
+        Ended(project.run({"logs", "next", "--follow"}))}) {
+    EXPECT_EQ(ended.code, 1) << ended.err;
+    EXPECT_THAT(ended.err, AllOf(HasSubstr("run 1 was interrupted"), HasSubstr("`runner resume 1`")));
+    EXPECT_LT(ended.seconds, 60);
+  }
+  EXPECT_EQ(project.run({"logs"}).code, 0);
+  EXPECT_EQ(project.run({"doctor", "--clean"}).code, 0);
+  EXPECT_EQ(project.run({"logs", "--follow"}).code, 0);
+  // What the dead runner had made ready looks once a second whether it is still wanted.
+  EXPECT_TRUE(eventually([&] { return project.processes().empty(); }));
+}
+
 TEST(Logs, WhatWasPrintedSurvivesAKill) {
   Project project;
   project.pipeline("test: {script: [seq 5000, echo the last before, sleep 600]}");

@@ -32,6 +32,30 @@ TEST(Runs, AreListedNewestFirst) {
   EXPECT_THAT(text.out, AllOf(HasSubstr("passed"), HasSubstr("failed"), HasSubstr("main")));
 }
 
+TEST(Runs, SayWhichOnesWereInterrupted) {
+  Project project;
+  project.pipeline("test: {script: [echo waiting, sleep 600]}");
+  auto run = project.start_exec();
+  ASSERT_TRUE(run->wait_for("\"text\":\"waiting\""));
+  const Result alive = project.run({"runs"});
+  EXPECT_THAT(alive.out, AllOf(HasSubstr("running"), Not(HasSubstr("interrupted"))));
+  EXPECT_EQ(alive.err, "");
+  EXPECT_EQ(project.runs().at(0)["interrupted"], false);
+  run->kill();
+  run->wait();
+  const Result dead = project.run({"runs"});
+  EXPECT_EQ(dead.code, 0) << dead;
+  EXPECT_THAT(dead.out, AllOf(HasSubstr("interrupted"), Not(HasSubstr("running"))));
+  EXPECT_THAT(dead.err, HasSubstr("hint: `runner resume 1`"));
+  EXPECT_EQ(project.runs().at(0)["outcome"], nullptr);
+  EXPECT_EQ(project.runs().at(0)["interrupted"], true);
+  EXPECT_EQ(project.run({"doctor", "--clean"}).code, 0);
+  const Result over = project.run({"runs"});
+  EXPECT_THAT(over.out, AllOf(HasSubstr("cancelled"), Not(HasSubstr("interrupted"))));
+  EXPECT_EQ(over.err, "");
+  EXPECT_EQ(project.runs().at(0)["interrupted"], false);
+}
+
 TEST(Runs, CountInTheDatabaseOfOnesChoice) {
   Project project;
   project.pipeline("test: {script: echo x}");

@@ -35,6 +35,9 @@ class Resume : public testing::TestWithParam<bool> {
     all.insert(all.end(), arguments.begin(), arguments.end());
     return project_.run(all);
   }
+  bool second_is_ready(const std::string& run = "1") const {
+    return std::filesystem::exists(project_.work() / run / "j2-1/.job");
+  }
   std::string gate_text(const std::string& name) const {
     return sh("cat '" + (gate() / name).string() + "' 2>/dev/null || true");
   }
@@ -125,6 +128,102 @@ after: {script: echo after}
   for (int i = 0; i < 50 && !project_.leftovers().empty(); ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
   }
+}
+
+// While `first` waits, `second` is made ready: a directory of its own, a supervisor or a container.
+constexpr const char* two_stages = R"(
+stages: [one, two]
+first:
+  stage: one
+  script:
+    - echo waiting
+    - while [ ! -e "$GATE/open" ]; do sleep 0.05; done
+    - echo x >"$GATE/over"
+    - exit $CODE
+second: {stage: two, script: [echo second]}
+)";
+
+TEST_P(Resume, AJobPreparedAheadIsPreparedAgain) {
+  for (const bool over : {false, true}) {
+    sh("rm -f '" + gate().string() + "/'*");
+    project_.pipeline(two_stages);
+    auto run = start({"--variable", "CODE=0"});
+    ASSERT_TRUE(run->wait_for("\"text\":\"waiting\""));
+    ASSERT_TRUE(eventually([&] { return second_is_ready(over ? "2" : "1"); }));
+    run->kill();
+    run->wait();
+    open_gate();
+    if (over) {
+      ASSERT_TRUE(eventually([&] { return gate_text("over") == "x\n"; }));
+      std::this_thread::sleep_for(std::chrono::milliseconds(1500));  // the prepared one sees that its runner is gone
+    }
+    const Result result = resume();
+    EXPECT_EQ(result.code, 0) << result;
+    EXPECT_EQ(result.outcome("first"), "passed");
+    EXPECT_EQ(result.printed("second"), "second\n");
+    EXPECT_EQ(project_.leftovers(), "");
+  }
+}
+
+TEST_P(Resume, AJobRecordedAsStartedThatGotNoGoBeginsAnew) {
+  project_.pipeline(two_stages);
+  auto run = start({"--variable", "CODE=0"});
+  ASSERT_TRUE(run->wait_for("\"text\":\"waiting\""));
+  ASSERT_TRUE(eventually([&] { return second_is_ready(); }));
+  run->kill();
+  run->wait();
+  // As if the runner had died in the millisecond between the two.
+  sh("sqlite3 '" + project_.database().string() +
+     "' \"UPDATE attempts SET state = 2, started = 1700000000000, handle = 'gone' WHERE job = 2;"
+     " UPDATE jobs SET state = 2 WHERE job = 2\"");
+  open_gate();
+  const Result result = resume();
+  EXPECT_EQ(result.code, 0) << result;
+  EXPECT_EQ(result.printed("second"), "second\n");
+  EXPECT_EQ(project_.leftovers(), "");
+}
+
+TEST_P(Resume, AJobPreparedAheadThatIsNotNeededLeavesNothing) {
+  project_.pipeline(two_stages);
+  auto run = start({"--variable", "CODE=3"});
+  ASSERT_TRUE(run->wait_for("\"text\":\"waiting\""));
+  ASSERT_TRUE(eventually([&] { return second_is_ready(); }));
+  run->kill();
+  run->wait();
+  open_gate();
+  ASSERT_TRUE(eventually([&] { return gate_text("over") == "x\n"; }));
+  std::this_thread::sleep_for(std::chrono::milliseconds(1500));
+  const Result result = resume();
+  EXPECT_EQ(result.code, 1) << result;
+  EXPECT_EQ(result.exit_code("first"), 3);
+  EXPECT_EQ(result.outcome("second"), "skipped");
+  EXPECT_EQ(project_.leftovers(), "");
+}
+
+TEST_P(Resume, AChildPipelineThatWasOverLeavesNothing) {
+  project_.file("child.yml", R"(
+stages: [one, two, three]
+c1: {stage: one, script: exit 1}
+c2: {stage: two, script: echo c2}
+c3: {stage: three, script: echo c3}
+)");
+  project_.pipeline(R"(
+child: {trigger: {include: child.yml, strategy: depend}}
+wait: {script: [echo waiting, 'while [ ! -e "$GATE/open" ]; do sleep 0.05; done']}
+)");
+  auto run = start();
+  ASSERT_TRUE(run->wait_for("\"text\":\"waiting\""));
+  ASSERT_TRUE(eventually([&] {
+    const Json runs = project_.runs();
+    return runs.size() == 2 && runs[0]["outcome"] == "failed";
+  }));
+  run->kill();
+  run->wait();
+  open_gate();
+  const Result result = resume();
+  EXPECT_EQ(result.code, 1) << result;
+  EXPECT_EQ(result.outcome("wait"), "passed");
+  EXPECT_EQ(project_.leftovers(), "");
 }
 
 TEST_P(Resume, AJobThatEndedMeanwhileKeepsItsExitCodeAndItsLastWords) {
@@ -305,6 +404,27 @@ TEST_P(Resume, NothingIsRemovedUntilDoctorIsToldTo) {
   EXPECT_NE(project_.runs().at(1)["outcome"], nullptr);
 }
 
+TEST_P(Resume, AnAttemptThatIsOverIsNotMadeAgain) {
+  // Takes a moment to get ready.
+  sh("mkdir '" + (project_ / "many").string() + "' && cd '" + (project_ / "many").string() +
+     "' && seq 5000 | xargs touch");
+  project_.pipeline(R"(
+test: {retry: 2, script: ['echo "$GATE"; echo x >>"$GATE/tries"; test -e "$GATE/open"']}
+)");
+  auto run = start();
+  ASSERT_TRUE(run->wait_for("job_retried"));
+  run->kill();
+  run->wait();
+  const std::string before = gate_text("tries");
+  open_gate();
+  const Result result = resume();
+  EXPECT_EQ(result.code, 0) << result;
+  EXPECT_EQ(result.outcome("test"), "passed");
+  EXPECT_EQ(gate_text("tries"), before + "x\n");
+  EXPECT_EQ(sh("sqlite3 '" + project_.database().string() + "' 'SELECT max(attempt) FROM attempts'"),
+            std::to_string(before.size() / 2 + 1) + "\n");
+}
+
 constexpr const char* talkative = R"(
 talk:
   script:
@@ -355,6 +475,38 @@ TEST_P(Resume, DoctorKeepsNothingThatItCannotMask) {
 
 INSTANTIATE_TEST_SUITE_P(By, Resume, testing::Values(false, true),
                          [](const auto& which) { return which.param ? "Docker" : "Shell"; });
+
+// Killed at any moment of what is done before the first job begins.
+TEST(ResumeInDocker, AJobWithServicesThatWasBeingPrepared) {
+  Project project;
+  project.pipeline(
+      "a: {image: busybox, services: [{name: busybox, alias: other, command: [sleep, '600']}], script: echo AA}");
+  auto run = project.start_docker();
+  ASSERT_TRUE(eventually([&] { return !project.networks().empty(); }));
+  run->kill();
+  run->wait();
+  const Result result = project.run({"resume", "--output", "json"});
+  EXPECT_EQ(result.code, 0) << result;
+  EXPECT_EQ(result.printed("a"), "AA\n");
+  EXPECT_EQ(project.leftovers(), "");
+}
+
+TEST(ResumeInDocker, LeavesNoPauseContainer) {
+  Project project;
+  project.pipeline(R"(
+stages: [one, two]
+default: {image: busybox}
+first: {stage: one, script: echo first}
+second: {stage: two, script: echo second}
+)");
+  auto run = project.start_docker();
+  ASSERT_TRUE(eventually([&] { return !project.containers("--filter label=runner.kind=pause").empty(); }));
+  run->kill();
+  run->wait();
+  const Result result = project.run({"resume", "--output", "json"});
+  EXPECT_EQ(result.code, 0) << result;
+  EXPECT_EQ(project.leftovers(), "");
+}
 
 TEST(DoctorClean, LeavesARunThatIsDrivenAlone) {
   Project project;

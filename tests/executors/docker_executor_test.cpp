@@ -193,6 +193,21 @@ TEST_F(DockerExecutor, KilledFromOutsideIsTheWorldsFault) {
   EXPECT_EQ("the container was killed from outside (exit 137)", result.message);
 }
 
+// Its bootstrap goes with the rest, so nothing is left that could write down an exit code.
+TEST_F(DockerExecutor, AScriptThatKillsAllThatRunsHasFailed) {
+  for (const WorkspaceKind workspace : {WorkspaceKind::automatic, WorkspaceKind::archive}) {
+    settings_.workspace = workspace;
+    if (executor_) executor_->settle();
+    executor_.reset();
+    const Ran ran = run({"echo before", "kill -9 -1", "sleep 30"});
+    EXPECT_EQ(Outcome::failed, ran.result.outcome) << ran.result.message;
+    EXPECT_EQ("script_failure", ran.result.reason);
+    EXPECT_EQ(137, ran.result.exit_code);
+    EXPECT_TRUE(ran.result.message.starts_with("exit code 137")) << ran.result.message;
+    EXPECT_NE(std::string::npos, ran.log.find("before\n")) << ran.log;
+  }
+}
+
 TEST_F(DockerExecutor, ACancelledJobGetsTermAndItsAfterScript) {
   std::stop_source stop;
   Work trapping = work({"trap 'echo trapped; exit 3' TERM", "echo started", "while :; do sleep 0.1 || :; done"});

@@ -353,6 +353,26 @@ TEST_F(Crash, APreparedJobGoesWithItsRunner) {
   EXPECT_FALSE(executor_->adopt(spec_, read_file(directory_ / "handle"), 0));
 }
 
+TEST_F(Crash, APreparedJobIsPreparedAgain) {
+  for (const bool at_once : {true, false}) {
+    fs::remove(directory_ / "handle");
+    const pid_t runner = fork_alone();
+    if (runner == 0) {
+      auto executor = make_shell_executor(settings());
+      auto execution = executor->prepare(spec_, notices_, {});
+      write_file(spec_.directory / "ws/theirs", "x");
+      write_file(directory_ / "handle", execution->handle());
+      ::pause();
+    }
+    ASSERT_TRUE(eventually([&] { return fs::exists(directory_ / "handle"); }));
+    kill_runner(runner);
+    if (!at_once) EXPECT_TRUE(eventually([&] { return running(spec_.directory.string()) == 0; }));
+    EXPECT_EQ(run({"test ! -e theirs"}).outcome, Outcome::passed);
+    executor_->settle();
+    EXPECT_EQ(running(spec_.directory.string()), 0);
+  }
+}
+
 TEST_F(Crash, NothingToAdopt) {
   EXPECT_FALSE(executor_->adopt(spec_, "shell:1:1", 0));
   EXPECT_FALSE(executor_->adopt(spec_, "", 0));

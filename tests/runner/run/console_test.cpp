@@ -292,6 +292,22 @@ TEST(PlainConsole, PrefixesLinesAndClosesWithATable) {
                                 "✗ run 7 failed in 2.0 s\n"));
 }
 
+TEST(PlainConsole, SaysWhichAttemptItWasWithoutAStrayColon) {
+  const std::string text = told(ConsoleKind::plain, [](Observer& console) {
+    console.on(run_of({"build", "test"}));
+    JobFinished passed = ended(0, Outcome::passed, 0);
+    passed.key.attempt = 2;
+    console.on(passed);
+    JobFinished failed = ended(3, Outcome::failed, 2, "script_failure");
+    failed.key.attempt = 3;
+    console.on(failed);
+    console.on(run_ended(Verdict::failed));
+  });
+  EXPECT_THAT(text, HasSubstr(" ✓ passed in 1.2 s (attempt 2)\n"));
+  EXPECT_THAT(text, HasSubstr(" ✗ failed in 1.2 s: exit code 2 (attempt 3)\n"));
+  EXPECT_THAT(text, HasSubstr("✓ passed     1.2 s  (attempt 2)\n"));
+}
+
 TEST(PlainConsole, TellsProgressOnlyNowAndThen) {
   const std::string text = told(ConsoleKind::plain, [](Observer& console) {
     console.on(run_of({"build"}));
