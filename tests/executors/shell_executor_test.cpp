@@ -366,7 +366,9 @@ TEST_F(Crash, APreparedJobIsPreparedAgain) {
     }
     ASSERT_TRUE(eventually([&] { return fs::exists(directory_ / "handle"); }));
     kill_runner(runner);
-    if (!at_once) EXPECT_TRUE(eventually([&] { return running(spec_.directory.string()) == 0; }));
+    if (!at_once) {
+      EXPECT_TRUE(eventually([&] { return running(spec_.directory.string()) == 0; }));
+    }
     EXPECT_EQ(run({"test ! -e theirs"}).outcome, Outcome::passed);
     executor_->settle();
     EXPECT_EQ(running(spec_.directory.string()), 0);
