@@ -13,6 +13,7 @@
 #include <system_error>
 #include <unordered_set>
 
+#include "runner/hosts/ignore_exceptions.h"
 #include "runner/hosts/libgit.h"
 
 namespace runner {
@@ -68,7 +69,8 @@ class Walker {
   void walk_repository(const fs::path& project, const std::string& place, bool all_tracked, unsigned level = 0) {
     const std::optional<git::Opened> opened = git::open(project);
     const Tracked tracked = opened ? read_index(*opened) : Tracked{};
-    const Repository repository{opened ? &*opened : nullptr, tracked, project, place, all_tracked, level};
+    IgnoreExceptions exceptions(project);
+    const Repository repository{opened ? &*opened : nullptr, tracked, exceptions, project, place, all_tracked, level};
     descend(repository, "");
   }
 
@@ -76,6 +78,7 @@ class Walker {
   struct Repository {
     const git::Opened* opened;  // null: no git, all files are taken
     const Tracked& tracked;
+    IgnoreExceptions& exceptions;
     const fs::path& project;
     const std::string& place;
     bool count_as_tracked;  // false within an untracked repository
@@ -90,12 +93,12 @@ class Walker {
     return path.size() == except.size() || path[except.size()] == '/' || !except_is_directory_;
   }
 
-  static bool ignored(const Repository& repository, const std::string& path) {
+  static bool ignored(const Repository& repository, const std::string& path, bool directory) {
     int answer = 0;
     return repository.opened != nullptr &&
            git_ignore_path_is_ignored(&answer, repository.opened->repository.get(),
                                       (repository.opened->prefix + path).c_str()) == 0 &&
-           answer != 0;
+           answer != 0 && !repository.exceptions.take_out(path, directory);
   }
 
   void descend(const Repository& repository, const std::string& prefix) {
@@ -141,7 +144,7 @@ class Walker {
       return;
     }
     const bool tracked = repository.tracked.files.contains(path);
-    if (!tracked && ignored(repository, path)) {
+    if (!tracked && ignored(repository, path, false)) {
       return;
     }
     SourceFile file;
@@ -158,7 +161,7 @@ class Walker {
 
   void visit_directory(const Repository& repository, const std::string& path) {
     const bool submodule = repository.tracked.submodules.contains(path);
-    if (!submodule && !repository.tracked.directories.contains(path) && ignored(repository, path)) {
+    if (!submodule && !repository.tracked.directories.contains(path) && ignored(repository, path, true)) {
       return;
     }
     std::error_code error;
