@@ -328,11 +328,11 @@ job:
   image: {name: busybox, docker: {user: '$WHO:1235'}}
   services: [{name: busybox, alias: service, docker: {user: $WHO}, command: [sh, -c, 'id -u; sleep 60']}]
   variables: {CI_DEBUG_SERVICES: 'true'}
-  script: [id -u; id -g, sleep 2]
+  script: ['echo as $(id -u):$(id -g)', sleep 2]
 )");
   const Result result = project.docker();
   EXPECT_EQ(result.code, 0) << result;
-  EXPECT_THAT(result.log("job"), AllOf(HasSubstr("\n1234\n1235\n"), HasSubstr("[service:busybox-service] 1234\n")));
+  EXPECT_THAT(result.log("job"), AllOf(HasSubstr("\nas 1234:1235\n"), HasSubstr("[service:busybox-service] 1234\n")));
 }
 
 }  // namespace
