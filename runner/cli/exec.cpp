@@ -205,6 +205,7 @@ json asked_json(const PlanFlags& flags) {
           {"target_branch", flags.target_branch},
           {"since", flags.since},
           {"schedule", flags.schedule},
+          {"trigger_payload", flags.trigger_payload},
           {"merge_request", request_json(flags.merge_request)},
           {"protected", flags.is_protected},
           {"inputs", flags.inputs}};
@@ -217,6 +218,7 @@ void set_asked(PlanFlags& flags, const json& asked) {
   flags.target_branch = asked.at("target_branch");
   flags.since = asked.at("since");
   flags.schedule = asked.at("schedule");
+  flags.trigger_payload = asked.at("trigger_payload");
   flags.merge_request = request_of(asked.at("merge_request"));
   flags.is_protected = asked.at("protected");
   flags.inputs = asked.at("inputs").get<std::vector<std::string>>();

@@ -387,5 +387,13 @@ TEST(RetryHelp, HasExamples) {
   EXPECT_THAT(project.run({"completion", "bash"}).out, HasSubstr("retry"));
 }
 
+TEST(Retry, WithTheWorktreeKeepsWhatTheTriggerSent) {
+  Project project;
+  project.pipeline("a: {script: 'cat \"$TRIGGER_PAYLOAD\"; exit 1'}").commit();
+  EXPECT_EQ(project.exec({"--event", "trigger", "--trigger-payload", "words"}).code, 1);
+  const Result again = project.run({"retry", "--worktree", "--output", "plain"});
+  EXPECT_THAT(again.out, testing::HasSubstr("│ words")) << again;
+}
+
 }  // namespace
 }  // namespace e2e
