@@ -7,7 +7,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <thread>
+
+#include "executors/unique_fd.h"
 
 namespace runner::db {
 namespace {
@@ -180,6 +183,17 @@ Database::Lent::~Lent() {
   const std::scoped_lock lock(owner.reading_);
   if (owner.idle_.size() < 4) {
     owner.idle_.push_back(std::move(connection));
+  }
+}
+
+// synchronous=NORMAL leaves commits of the write-ahead log to the kernel (sqlite.org/pragma.html#pragma_synchronous);
+// its frames have checksums, so whoever syncs the file has what was committed.
+void Database::sync() const {
+  const std::string file = options_.file.string() + "-wal";
+  const executors::UniqueFd log(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!log && errno == ENOENT) return;  // checkpointed, and that syncs
+  if (!log || fdatasync(log.get()) != 0) {
+    throw StoreError(StoreFault::other, fmt::format("cannot write {} to the disk: {}", file, std::strerror(errno)));
   }
 }
 

@@ -142,6 +142,8 @@ class Database {
     }
   }
 
+  // What was committed survives a power failure from now on, not only a `kill -9`.
+  void sync() const;
   std::uint64_t data_version() const;
   // What cannot run within a transaction (PRAGMA, VACUUM INTO), on the writing connection.
   void outside_transaction(std::string_view what, const std::function<void(Connection&)>& body);

@@ -115,6 +115,13 @@ ALTER TABLE jobs ADD COLUMN reused_run INTEGER;  -- it did not run: this run's j
 ALTER TABLE jobs ADD COLUMN reused_job INTEGER;
 ALTER TABLE jobs ADD COLUMN artifacts INTEGER;   -- how many were kept when it ended; null: not known
 )sql",
+    // built-in steps: what they were about to do, and what came of it
+    R"sql(
+CREATE TABLE journal(
+  run INTEGER NOT NULL, job INTEGER NOT NULL, attempt INTEGER NOT NULL, name TEXT NOT NULL,
+  intent TEXT NOT NULL, intended INTEGER NOT NULL, answer TEXT,
+  PRIMARY KEY(run, job, attempt, name)) STRICT, WITHOUT ROWID;
+)sql",
 };
 
 std::string random_hex(std::size_t digits) {

@@ -192,6 +192,13 @@ struct ReleaseRow {
   std::string json;  // what the author said of it
 };
 
+// One call of a built-in step (executors/steps/host.h).
+struct JournalRow {
+  std::string intent;  // JSON
+  UnixMs intended = 0;
+  std::optional<std::string> answer;  // JSON; absent: what came of it is not known
+};
+
 struct GcOptions {
   UnixMs now = 0;
   std::optional<std::uint64_t> keep_runs;  // the newest so many runs are kept whole; absent: all
@@ -316,6 +323,13 @@ class Store {
   // --- releases (caches.cpp) ------------------------------------------------------------------------------------
   void add_release(const ReleaseRow&);  // in place of an earlier one of that project and tag
   std::optional<ReleaseRow> find_release(std::string_view project, std::string_view tag) const;
+
+  // --- the journal of built-in steps (journal.cpp) ---------------------------------------------------------------
+  // An attempt that follows one which waited for a person goes on in that one's journal. Both writes are on the disk
+  // when they return.
+  void journal_intend(const AttemptKey&, std::string_view name, std::string_view json);  // in place of an earlier one
+  void journal_answer(const AttemptKey&, std::string_view name, std::string_view json);
+  std::optional<JournalRow> find_journal(const AttemptKey&, std::string_view name) const;
 
   // --- leases --------------------------------------------------------------------------------------------------
   // Unfinished runs whose process on this host is dead (or that nobody drives), oldest first.
