@@ -14,6 +14,7 @@
 
 #include "pipelines/diagnostic.h"
 #include "pipelines/expression.h"
+#include "pipelines/steps.h"
 
 namespace pipelines {
 
@@ -249,6 +250,13 @@ struct Job {
   Mark stage_mark;
   Script script;
   std::vector<RunStep> steps;  // `run`: in place of a script
+  std::optional<Step> step;    // one that is built in, in place of a script
+  Mark step_mark;
+  std::optional<AwsSettings> aws;
+  std::optional<Monitor> monitor;
+  std::vector<Notify> notify;
+  std::optional<S3Artifacts> s3_artifacts;
+  std::optional<CloudwatchLogs> cloudwatch_logs;
   std::optional<Image> image;
   std::vector<Service> services;
   Variables variables;
