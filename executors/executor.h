@@ -20,6 +20,7 @@
 
 #include "pipelines/pipeline.h"
 #include "pipelines/progress.h"
+#include "pipelines/steps.h"
 
 namespace executors {
 
@@ -62,6 +63,9 @@ struct ServiceSpec {
 
 enum class Network : std::uint8_t { bridge, none };
 
+// Where a job's built-in step is carried out: API calls in the runner, without a sandbox; a tool in the job's own.
+enum class StepPlace : std::uint8_t { none, runner, sandbox };
+
 // The sandbox: what must be known to create and start it, before the job's turn.
 struct JobSpec {
   JobId id;
@@ -77,6 +81,7 @@ struct JobSpec {
   std::vector<pipelines::PullPolicy> pull_policy;  // tried in order; empty: the executor's default
   std::vector<ServiceSpec> services;
   Network network = Network::bridge;
+  StepPlace step = StepPlace::none;
   bool more_to_come = false;  // other jobs of this run follow: worth keeping what can be used again
   bool linger = false;        // what fails stays as its script left it, for Execution::enter and keep
 };
@@ -118,6 +123,8 @@ struct Work {
   std::vector<std::string> script;        // before_script and script, one shell
   std::vector<WorkStep> steps;            // or these, in order, until one fails
   std::vector<std::string> after_script;  // another shell
+  std::optional<pipelines::Step> step;    // or built-in work, expanded
+  pipelines::AwsSettings aws;             // expanded
   // hooks:pre_get_sources_script: a shell of its own before `script`, which does not run when this fails (nor does
   // after_script). Tried so many times.
   std::vector<std::string> pre_get_sources;

@@ -44,6 +44,16 @@ struct ShellSettings {
 };
 std::unique_ptr<Executor> make_shell_executor(ShellSettings);
 
+namespace steps {
+class Host;
+}
+struct StepSettings {
+  Environment environment;  // of this process: where AWS's own tools would look for credentials and endpoints
+};
+// Runs built-in steps that are made of API calls (StepPlace::runner) in this process, and hands every other job to
+// `inner`. The host must outlive it.
+std::unique_ptr<Executor> make_step_executor(std::unique_ptr<Executor> inner, steps::Host& host, StepSettings);
+
 // The shell executor's per-job supervisor process (`runner __supervise JOBDIR`); returns the exit code of the process.
 int supervise_main(const std::filesystem::path& job_directory);
 

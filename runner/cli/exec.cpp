@@ -29,6 +29,7 @@
 #include "runner/cli/setup.h"
 #include "runner/run/console.h"
 #include "runner/run/failure_help.h"
+#include "runner/run/step_host.h"
 #include "runner/secrets/remembered.h"
 
 namespace runner {
@@ -307,12 +308,34 @@ int code_of(pipelines::Verdict verdict) {
   return exit_code::broken;
 }
 
+bool has_sandbox(const pipelines::Job& job) {
+  return !job.trigger && !(job.step && !pipelines::needs_sandbox(*job.step));
+}
+
+// A child pipeline's jobs are not known yet.
+bool needs_sandboxes(const Loaded& loaded) {
+  return std::any_of(loaded.plan.jobs.begin(), loaded.plan.jobs.end(), [&](const pipelines::PlannedJob& planned) {
+    const auto& job = loaded.parsed.pipeline.jobs[planned.job];
+    return planned.included && (job.trigger || has_sandbox(job));
+  });
+}
+
+executors::Environment own_environment() {
+  executors::Environment result;
+  for (char** each = environ; *each != nullptr; ++each) {
+    const std::string_view entry = *each;
+    const auto split = entry.find('=');
+    if (split != std::string_view::npos) result.emplace_back(entry.substr(0, split), entry.substr(split + 1));
+  }
+  return result;
+}
+
 void refuse_jobs_without_image(const Loaded& loaded, const std::string& default_image) {
   if (!default_image.empty()) return;
   std::vector<std::string> names;
   for (const auto& planned : loaded.plan.jobs) {
     const auto& job = loaded.parsed.pipeline.jobs[planned.job];
-    if (planned.included && !job.trigger && (!job.image || job.image->name.empty())) names.push_back(job.name);
+    if (planned.included && has_sandbox(job) && (!job.image || job.image->name.empty())) names.push_back(job.name);
   }
   if (names.empty()) return;
   throw UsageError(
@@ -451,10 +474,12 @@ int start(Store& store, const Start& what, const std::stop_token& interrupted, H
   if (!shell) refuse_jobs_without_image(loaded, what.config.image.value);
 
   const fs::path work = make_work_directory(store);
-  const auto executor =
+  StepHost host(store);
+  const auto executor = executors::make_step_executor(
       shell ? executors::make_shell_executor(what.config.shell_settings(work, fs::read_symlink("/proc/self/exe")))
-            : executors::make_docker_executor(what.config.docker_settings(store.owner(), work));
-  executor->check();
+            : executors::make_docker_executor(what.config.docker_settings(store.owner(), work)),
+      host, {own_environment()});
+  if (needs_sandboxes(loaded)) executor->check();
   hurried.set(executor.get());
   const std::shared_ptr<void> no_more(nullptr, [&hurried](void*) { hurried.set(nullptr); });
 

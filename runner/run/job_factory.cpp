@@ -103,6 +103,14 @@ pipelines::Release expand(pipelines::Release release, const VariableSet& variabl
   return release;
 }
 
+void set_step(const pipelines::Job& job, const VariableSet& variables, executors::Work& work) {
+  const auto expand = [&](std::string& text) { text = variables.expand(text); };
+  work.step = job.step;
+  if (work.step) pipelines::for_each_text(*work.step, expand);
+  work.aws = job.aws.value_or(pipelines::AwsSettings{});
+  pipelines::for_each_text(work.aws, expand);
+}
+
 // Go's word for this machine's processor, as gitlab-runner says it.
 std::string architecture() {
   utsname machine{};
@@ -385,6 +393,10 @@ JobFactory::Made JobFactory::make(const JobKey& key, const JobInputs& given) con
   executors::Work& work = made.work;
   work.environment = environment_of(expanded);
   work.files = files_of(expanded);
+  set_step(job, expanded, work);
+  if (job.step) {
+    spec.step = pipelines::needs_sandbox(*job.step) ? executors::StepPlace::sandbox : executors::StepPlace::runner;
+  }
   work.script = job.script.before;
   work.script.insert(work.script.end(), job.script.main.begin(), job.script.main.end());
   work.steps = work_steps(job.steps, expanded, spec.project_dir);
@@ -426,6 +438,7 @@ JobFactory::Made JobFactory::make(const JobKey& key, const JobInputs& given) con
       }
       into.work.environment = environment_of(credentials.variables);
       into.work.files = files_of(credentials.variables);
+      set_step(job, credentials.variables, into.work);
       std::vector<std::string> told = std::exchange(into.short_secrets, {});
       mask(into, credentials.variables);
       for (const std::string& name : into.short_secrets) {
