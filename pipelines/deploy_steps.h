@@ -122,9 +122,10 @@ struct AsgDeploy {
   std::optional<int> min_healthy;  // percent, 0 to 100
   std::optional<int> max_healthy;  // percent, 100 to 200; never without min_healthy, at most 100 above it
   std::optional<std::chrono::seconds> instance_warmup;
-  std::vector<int> checkpoints;                          // percent, ascending, 1 to 100; the last need not be 100
-  std::optional<std::chrono::seconds> checkpoint_delay;  // at most 48 hours
-  bool checkpoint_approval = false;                      // somebody is asked at each; no means: roll back
+  std::vector<int> checkpoints;  // percent, ascending, 1 to 100; the last need not be 100
+  // At most 48 hours; absent: 10 minutes, with checkpoint_approval as long as `wait` allows.
+  std::optional<std::chrono::seconds> checkpoint_delay;
+  bool checkpoint_approval = false;  // somebody is asked at each; no means: roll back
   bool skip_matching = false;
   bool auto_rollback = false;
   std::vector<std::string> alarms;                // CloudWatch's names: one of them fails the refresh

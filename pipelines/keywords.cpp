@@ -11,8 +11,6 @@ namespace pipelines {
 namespace {
 
 constexpr std::string_view no_server = "it needs GitLab's server";
-constexpr std::string_view step_note = "use `script` for now";
-constexpr std::string_view beside_note = "remove it for now";
 
 // --- a job's keywords ------------------------------------------------------------------------------------------------
 
@@ -69,6 +67,19 @@ bool read_job_needs(Reader& reader, const Key& key, Yaml yaml, JobDraft& draft) 
 bool read_run(Reader& reader, const Key& key, Yaml yaml, JobDraft& draft) {
   const bool good = read(reader, key, yaml, draft.job->steps);
   draft.spoilt = draft.spoilt || !good;
+  return good;
+}
+
+// Of two steps, which is an error (check.cpp), the first stays.
+template <auto Reads>
+bool step(Reader& reader, const Key& key, Yaml yaml, JobDraft& draft) {
+  std::optional<Step> read;
+  const bool good = Reads(reader, key, yaml, read);
+  draft.spoilt = draft.spoilt || !good;
+  if (read && !draft.job->step) {
+    draft.job->step = std::move(read);
+    draft.job->step_mark = draft.body.find_key(key.name).mark();
+  }
   return good;
 }
 
@@ -265,17 +276,17 @@ constexpr JobKeyword job_table[] = {
     {{"identity", nullptr, Support::left_out, "it is between GitLab.com and Google Cloud; use `id_tokens`"},
      in_default},
     {{"dast_configuration", nullptr, Support::left_out, no_server}},
-    // Ours, not carried out yet.
-    {{"scan", nullptr, Support::refused, step_note}},
-    {{"image_build", nullptr, Support::refused, step_note}},
-    {{"bake", nullptr, Support::refused, step_note}},
-    {{"deploy", nullptr, Support::refused, step_note}},
-    {{"rollback", nullptr, Support::refused, step_note}},
-    {{"s3_artifacts", nullptr, Support::refused, beside_note}, in_default},
-    {{"cloudwatch_logs", nullptr, Support::refused, beside_note}, in_default},
-    {{"aws", nullptr, Support::refused, beside_note}, in_default},
-    {{"monitor", nullptr, Support::refused, beside_note}, in_default},
-    {{"notify", nullptr, Support::refused, beside_note}, in_default},
+    // Ours: built-in steps, and what stands beside them.
+    {{"scan", step<pipelines::read_scan>, Shape{scan_shape}}, !in_default, inputs_go_in},
+    {{"image_build", step<pipelines::read_image_build>, shape_for<ImageBuild>}, !in_default, inputs_go_in},
+    {{"bake", step<pipelines::read_bake>, Shape{bake_shape}}, !in_default, inputs_go_in},
+    {{"deploy", step<pipelines::read_deploy>, Shape{deploy_shape}}, !in_default, inputs_go_in},
+    {{"rollback", step<pipelines::read_rollback>, shape_for<RollbackStep>}, !in_default, inputs_go_in},
+    {{"s3_artifacts", of_job<&Job::s3_artifacts>}, in_default, inputs_go_in},
+    {{"cloudwatch_logs", of_job<&Job::cloudwatch_logs>}, in_default, inputs_go_in},
+    {{"aws", of_job<&Job::aws>}, in_default, inputs_go_in},
+    {{"monitor", of_job<&Job::monitor>}, in_default, inputs_go_in},
+    {{"notify", of_job<&Job::notify>}, in_default, inputs_go_in},
 };
 static_assert(std::size(job_table) <= most_job_keywords);
 
@@ -485,6 +496,15 @@ bool is_commands(std::string_view keyword) {
   return keyword == "script" || keyword == "before_script" || keyword == "after_script";
 }
 
+bool is_step_keyword(std::string_view name) {
+  return std::ranges::find(step_keywords, name) != std::end(step_keywords);
+}
+
+bool is_of_sandbox(std::string_view keyword) {
+  constexpr std::string_view all[] = {"before_script", "after_script", "hooks", "image", "services", "cache"};
+  return std::ranges::find(all, keyword) != std::end(all);
+}
+
 bool is_global_keyword(std::string_view name) {
   return std::ranges::find(global_table, name, &Field<PipelineDraft>::name) != std::end(global_table);
 }
@@ -503,6 +523,8 @@ bool JobDraft::inherits(std::string_view keyword) const {
   return inherited_defaults.empty() ? inherits_defaults
                                     : std::ranges::find(inherited_defaults, keyword) != inherited_defaults.end();
 }
+
+bool JobDraft::has_sandbox() const { return !job->step || needs_sandbox(*job->step); }
 
 void read_job(Reader& reader, std::span<const DefaultEntry> defaults, JobDraft& draft) {
   JobKeywordSet specified;
@@ -525,8 +547,8 @@ void read_job(Reader& reader, std::span<const DefaultEntry> defaults, JobDraft& 
   }
   for (const DefaultEntry& entry : defaults) {
     const std::string_view name = job_table[entry.keyword].field.name;
-    // Steps have neither: they take the script's place.
-    if (draft.has_run && is_commands(name)) {
+    // Steps have neither: they take the script's place. What says where a script runs is nothing to a step without one.
+    if ((draft.has_run && is_commands(name)) || (is_of_sandbox(name) && !draft.has_sandbox())) {
       continue;
     }
     if (!specified.test(entry.keyword) && draft.inherits(name)) {

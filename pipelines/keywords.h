@@ -38,6 +38,7 @@ struct JobDraft {
   std::vector<std::string_view> inherited_defaults;  // when not all: these
 
   bool inherits(std::string_view keyword) const;
+  bool has_sandbox() const;  // false: a step that the runner does itself
 };
 
 struct JobKeyword {
@@ -65,6 +66,11 @@ bool read(Reader&, const Key&, Yaml, Parallel& out);
 bool takes_inputs(std::string_view keyword);
 // A list of commands, in which everything is text.
 bool is_commands(std::string_view keyword);
+// Those that take the place of `script`.
+inline constexpr std::string_view step_keywords[] = {"scan", "image_build", "bake", "deploy", "rollback"};
+bool is_step_keyword(std::string_view keyword);
+// Says where or around what a script runs.
+bool is_of_sandbox(std::string_view keyword);
 
 // Reads a job's body, then the defaults that it does not have itself.
 void read_job(Reader&, std::span<const DefaultEntry> defaults, JobDraft&);

@@ -156,6 +156,20 @@ bool read(Reader&, const Key&, Yaml, AllowFailure& out);
 bool read(Reader&, const Key&, Yaml, Retry& out);
 bool read(Reader&, const Key&, Yaml, Environment& out);
 bool read(Reader&, const Key&, Yaml, Downstream& out);
+// Built-in steps, and what stands beside them.
+bool read_scan(Reader&, const Key&, Yaml, std::optional<Step>& out);
+bool read_image_build(Reader&, const Key&, Yaml, std::optional<Step>& out);
+bool read_bake(Reader&, const Key&, Yaml, std::optional<Step>& out);
+bool read_deploy(Reader&, const Key&, Yaml, std::optional<Step>& out);
+bool read_rollback(Reader&, const Key&, Yaml, std::optional<Step>& out);
+std::string scan_shape();
+std::string bake_shape();
+std::string deploy_shape();
+bool read(Reader&, const Key&, Yaml, AwsSettings& out);
+bool read(Reader&, const Key&, Yaml, Monitor& out);
+bool read(Reader&, const Key&, Yaml, std::vector<Notify>& out);
+bool read(Reader&, const Key&, Yaml, S3Artifacts& out);
+bool read(Reader&, const Key&, Yaml, CloudwatchLogs& out);
 bool read_coverage(Reader&, const Key&, Yaml, std::string& out);  // RE2 text without its slashes
 bool read_start_in(Reader&, const Key&, Yaml, std::chrono::seconds& out);
 

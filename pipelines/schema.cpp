@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <iterator>
 #include <string_view>
+#include <vector>
 
 #include "pipelines/keywords.h"
 #include "pipelines/shape.h"
@@ -34,8 +36,10 @@ std::string same_as_in_job(std::string_view keyword) {
 // Without a `script` of its own a job takes one from what it extends, or has another kind of work.
 std::string job() {
   std::string work;
-  for (const char* keyword : {"script", "extends", "trigger", "run"}) {
-    if (is_job_keyword(keyword)) work += fmt::format("{}{{\"required\":[\"{}\"]}}", work.empty() ? "" : ",", keyword);
+  std::vector<std::string_view> keywords = {"script", "extends", "trigger", "run"};
+  keywords.insert(keywords.end(), std::begin(step_keywords), std::end(step_keywords));
+  for (const std::string_view keyword : keywords) {
+    work += fmt::format("{}{{\"required\":[\"{}\"]}}", work.empty() ? "" : ",", keyword);
   }
   return R"({"type":"object","properties":{)" + job_properties() + R"(},"additionalProperties":false,"anyOf":[)" +
          work + "]}";

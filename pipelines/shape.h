@@ -53,6 +53,21 @@ std::string shape_of(const std::vector<Secret>*);
 std::string shape_of(const AllowFailure*);
 std::string shape_of(const Retry*);
 std::string shape_of(const Environment*);
+std::string shape_of(const TextMap*);
+std::string shape_of(const RetireScan*);
+std::string shape_of(const ImageBuild*);
+std::string shape_of(const PackerBake*);
+std::string shape_of(const EcsDeploy*);
+std::string shape_of(const EcsTask*);
+std::string shape_of(const AsgDeploy*);
+std::string shape_of(const CloudFormation*);
+std::string shape_of(const Terraform*);
+std::string shape_of(const RollbackStep*);
+std::string shape_of(const AwsSettings*);
+std::string shape_of(const Monitor*);
+std::string shape_of(const std::vector<Notify>*);
+std::string shape_of(const S3Artifacts*);
+std::string shape_of(const CloudwatchLogs*);
 template <class T>
 std::string shape_of(const T*) {
   return std::string(missing_shape);
