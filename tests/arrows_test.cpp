@@ -82,7 +82,7 @@ const std::vector<Library>& libraries() {
       {"zstd", {"zstd.h", "zdict.h"}, {"runner/store/"}},
       {"libcurl", {"curl/"}, {"executors/http/", "runner/hosts/"}},
       {"libsodium", {"sodium.h"}, {"runner/secrets/", "runner/store/"}},
-      {"pugixml", {"pugixml.hpp"}, {"executors/aws/", "runner/"}},
+      {"pugixml", {"pugixml.hpp"}, {"executors/aws/", "executors/steps/", "runner/"}},
       {"RE2", {"re2/"}, {"pipelines/", "runner/run/coverage."}, {"pipelines/expression_node.h"}},
       {"OpenSSL", {"openssl/"}, {"pipelines/", "executors/", "runner/"}},
       {"nlohmann_json",

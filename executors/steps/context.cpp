@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cctype>
 #include <cerrno>
+#include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "executors/unique_fd.h"
@@ -62,7 +63,26 @@ std::optional<std::string> read_below(const fs::path& root, const fs::path& rela
   return text;
 }
 
+WorldError cannot(const std::string& what, const fs::path& path) {
+  return {"runner_system_failure", fmt::format("cannot {} {}: {}", what, path.string(), std::strerror(errno))};
+}
+
 }  // namespace
+
+void write_private(const fs::path& path, std::string_view text) {
+  const UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (!file) throw cannot("write", path);
+  while (!text.empty()) {
+    const ssize_t written = ::write(file.get(), text.data(), text.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) throw cannot("write", path);
+    text.remove_prefix(static_cast<std::size_t>(written));
+  }
+}
+
+void make_private_directory(const fs::path& path) {
+  if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) throw cannot("make", path);
+}
 
 void Context::say(std::string_view text) {
   std::string line(text);
@@ -73,6 +93,33 @@ void Context::say(std::string_view text) {
 void Context::output(std::string name, std::string value) {
   std::erase_if(outputs_, [&](const auto& each) { return each.first == name; });
   outputs_.emplace_back(std::move(name), std::move(value));
+}
+
+void Context::report(std::string_view kind, std::string_view name, std::string_view text) {
+  Collected made;
+  made.kind = kind;
+  made.directory = parts_.spec.layer.string() + fmt::format(".{}", kind);
+  make_private_directory(made.directory);
+  write_private(made.directory / name, text);
+  made.files = 1;
+  made.bytes = text.size();
+  report(std::move(made));
+}
+
+void Context::report(Collected made) { reports_.push_back(std::move(made)); }
+
+fs::path ToolEnd::file(std::string_view kind) const {
+  for (const Collected& each : result.collected) {
+    if (each.kind != kind) continue;
+    fs::path found;
+    for (const auto& entry : fs::recursive_directory_iterator(each.directory)) {
+      if (!entry.is_regular_file()) continue;
+      if (!found.empty()) return {};
+      found = entry.path();
+    }
+    return found;
+  }
+  return {};
 }
 
 std::string_view Context::variable(std::string_view name) const {

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <memory>
@@ -33,6 +34,31 @@ struct Pace {
   std::chrono::seconds wait{0};                             // in all
 };
 
+// A tool's work in the job's sandbox.
+struct ToolRun {
+  std::vector<std::string> script;  // as a job's
+  Environment environment;          // on top of the job's
+  std::vector<ReportSpec> collect;  // taken from the project's directory afterwards, whatever the outcome
+  bool repeatable = true;           // may be run again when it is lost together with its sandbox
+};
+struct ToolEnd {
+  JobResult result;  // of the script alone; `collected` has what was asked for
+  // The file of that kind, where there is exactly one; empty: there is none.
+  std::filesystem::path file(std::string_view kind) const;
+};
+
+// Runs tools in the job's sandbox, one after the other; a new sandbox for each but the first. From the job's thread.
+class Sandbox {
+ public:
+  Sandbox() = default;
+  Sandbox(const Sandbox&) = delete;
+  Sandbox& operator=(const Sandbox&) = delete;
+  virtual ~Sandbox() = default;
+  // `name` is its entry in the journal: what has ended already, also under an earlier process, is not run again.
+  // Throws WorldError; http::Cancelled when it was cancelled.
+  virtual ToolEnd run(std::string_view name, const ToolRun&, Journal&, const std::stop_token&) = 0;
+};
+
 // What a call needed or gave, as it stands in the journal.
 using Facts = std::map<std::string, std::string, std::less<>>;
 
@@ -47,8 +73,9 @@ class Context {
     Journal& journal;
     aws::Clients& aws;
     const aws::World& world;
-    std::stop_token stop;   // the job is cancelled or has had its time
-    std::stop_token hurry;  // nothing more may be waited for
+    std::stop_token stop;        // the job is cancelled or has had its time
+    std::stop_token hurry;       // nothing more may be waited for
+    Sandbox* sandbox = nullptr;  // of steps that need one
     // Between two looks, in place of what the step says (RUNNER_POLL_INTERVAL).
     std::optional<std::chrono::milliseconds> poll;
   };
@@ -57,6 +84,7 @@ class Context {
   Context& operator=(const Context&) = delete;
 
   const JobId& job() const { return parts_.spec.id; }
+  const std::string& project_dir() const { return parts_.spec.project_dir; }  // inside the sandbox
   const std::stop_token& stop() const { return parts_.stop; }
   aws::Clients& aws() { return parts_.aws; }
   Notices& notices() { return parts_.notices; }
@@ -99,13 +127,27 @@ class Context {
   // After a stop request: a token for what is to be undone or waited for all the same, until the person insists.
   const std::stop_token& last_stop() const { return parts_.hurry; }
 
+  ToolEnd run_tool(std::string_view name, const ToolRun& run) {
+    return parts_.sandbox->run(name, run, parts_.journal, parts_.stop);
+  }
+  // A report that the step made of what its tool said: kept like one of `artifacts:reports`. `name` is its file's.
+  void report(std::string_view kind, std::string_view name, std::string_view text);
+  // A report that the tool itself wrote.
+  void report(Collected);
+  const std::vector<Collected>& reports() const { return reports_; }
+
   Answer ask(const Question& question) { return parts_.host.ask(job(), question, parts_.stop); }
   void deployed(const Deployment& deployment) { parts_.host.deployed(job(), deployment); }
 
  private:
   Parts parts_;
   std::vector<std::pair<std::string, std::string>> outputs_;
+  std::vector<Collected> reports_;
 };
+
+// A file and a directory that only the runner's user sees. They throw WorldError.
+void write_private(const std::filesystem::path&, std::string_view text);
+void make_private_directory(const std::filesystem::path&);
 
 // "ecs:prod/app-2" → "ecs_prod_app_2", for the names of variables.
 std::string variable_part(std::string_view text);

@@ -12,6 +12,7 @@
 #include <ctime>
 #include <functional>
 #include <mutex>
+#include <nlohmann/json.hpp>
 #include <thread>
 #include <utility>
 
@@ -27,21 +28,6 @@ using std::chrono::milliseconds;
 using steps::Context;
 
 constexpr std::size_t dotenv_file_limit = 4'000;  // what a report may hold is limited by file (runner/run/reports.cpp)
-
-WorldError cannot(const std::string& what, const std::filesystem::path& path) {
-  return {"runner_system_failure", fmt::format("cannot {} {}: {}", what, path.string(), std::strerror(errno))};
-}
-
-void write_private(const std::filesystem::path& path, std::string_view text) {
-  const UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
-  if (!file) throw cannot("write", path);
-  while (!text.empty()) {
-    const ssize_t written = ::write(file.get(), text.data(), text.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) throw cannot("write", path);
-    text.remove_prefix(static_cast<std::size_t>(written));
-  }
-}
 
 bool concerns_aws(std::string_view name) {
   return name.starts_with("AWS_") || name == "SSL_CERT_FILE" || name == "HOME";
@@ -80,18 +66,168 @@ class Limited {
   std::jthread timer_;  // last: it uses all of the above
 };
 
+// Counts what goes into the job's log, from what is stored of it on: a place in it is told to the executor beneath when
+// a tool is taken up again.
+class CountedLog : public LogSink {
+ public:
+  CountedLog(LogSink& log, std::uint64_t kept) : log_(log), position_(kept) {}
+  void write(std::string_view bytes) override {
+    log_.write(bytes);
+    position_ += bytes.size();
+  }
+  std::uint64_t position() const { return position_; }
+
+ private:
+  LogSink& log_;
+  std::uint64_t position_;
+};
+
+// Where the step stands: begun by this process, or by one that died.
+struct Beginning {
+  bool adopted = false;
+  std::string handle;
+  std::uint64_t kept = 0;  // bytes of the log
+};
+
+class ToolSandbox : public steps::Sandbox {
+ public:
+  ToolSandbox(Executor& inner, const JobSpec& spec, std::unique_ptr<Execution> first, Beginning begun, const Work& work,
+              CountedLog& log, Notices& notices)
+      : inner_(inner),
+        spec_(spec),
+        execution_(std::move(first)),
+        begun_(std::move(begun)),
+        work_(work),
+        log_(log),
+        notices_(notices) {}
+
+  steps::ToolEnd run(std::string_view name, const steps::ToolRun& tool, steps::Journal& journal,
+                     const std::stop_token& stop) override {
+    const std::string entry = fmt::format("tool {}", name);
+    JobSpec spec = spec_;
+    if (runs_++ != 0) spec.layer += fmt::format("-{}", runs_);
+    const auto known = journal.find(entry);
+    if (known && known->answer) return end_of(nlohmann::json::parse(*known->answer));
+    if (known && begun_.adopted) execution_ = take_up(spec, nlohmann::json::parse(known->intent), tool, name);
+    begun_.adopted = false;
+    if (!execution_) {
+      inner_.settle();  // another one of the same names may be going
+      execution_ = inner_.prepare(spec, notices_, stop);
+    }
+    if (!known) {
+      journal.intend(entry, nlohmann::json{{"at", log_.position()}, {"handle", execution_->handle()}}.dump());
+    }
+    steps::ToolEnd end;
+    end.result = execution_->run(work_of(tool), log_, notices_, stop);
+    execution_.reset();
+    if (end.result.outcome == pipelines::Outcome::cancelled) throw http::Cancelled();
+    journal.answer(entry, text_of(end.result));
+    take_the_jobs_own(end, tool);
+    return end;
+  }
+
+  // What the job itself asked for (its artifacts and caches), of the last tool that ran.
+  void give(JobResult& result) {
+    for (auto& each : own_) result.collected.push_back(std::move(each));
+    result.caches = std::move(caches_);
+  }
+
+ private:
+  std::unique_ptr<Execution> take_up(const JobSpec& spec, const nlohmann::json& intent, const steps::ToolRun& tool,
+                                     std::string_view name) {
+    const auto at = intent.value("at", std::uint64_t{0});
+    auto execution = inner_.adopt(spec, intent.value("handle", begun_.handle), begun_.kept - std::min(at, begun_.kept));
+    if (execution || tool.repeatable) return execution;
+    throw steps::StepFailed(
+        fmt::format("{} was running when its runner died, and its sandbox is gone: what it did is not known, and it is "
+                    "not done again by itself",
+                    name));
+  }
+
+  Work work_of(const steps::ToolRun& tool) const {
+    Work work = work_;
+    work.step.reset();
+    work.script = tool.script;
+    work.environment.insert(work.environment.end(), tool.environment.begin(), tool.environment.end());
+    work.timeout += std::chrono::minutes(1);  // ours is over first, and says so
+    work.artifacts.reports.insert(work.artifacts.reports.end(), tool.collect.begin(), tool.collect.end());
+    return work;
+  }
+
+  void take_the_jobs_own(steps::ToolEnd& end, const steps::ToolRun& tool) {
+    own_.clear();
+    const auto asked = [&](const Collected& each) {
+      return std::any_of(tool.collect.begin(), tool.collect.end(),
+                         [&](const ReportSpec& report) { return report.kind == each.kind; });
+    };
+    for (const Collected& each : end.result.collected) {
+      if (!asked(each)) own_.push_back(each);
+    }
+    std::erase_if(end.result.collected, [&](const Collected& each) { return !asked(each); });
+    caches_ = std::move(end.result.caches);
+    end.result.caches.clear();
+  }
+
+  static std::string text_of(const JobResult& result) {
+    nlohmann::json collected = nlohmann::json::array();
+    for (const Collected& each : result.collected) {
+      collected.push_back({each.kind, each.directory.string(), each.files, each.bytes});
+    }
+    return nlohmann::json{{"outcome", static_cast<int>(result.outcome)},
+                          {"exit_code", result.exit_code},
+                          {"reason", result.reason},
+                          {"message", result.message},
+                          {"collected", collected}}
+        .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  }
+
+  static steps::ToolEnd end_of(const nlohmann::json& known) {
+    steps::ToolEnd end;
+    end.result.outcome = static_cast<pipelines::Outcome>(known.at("outcome").get<int>());
+    end.result.exit_code = known.at("exit_code");
+    end.result.reason = known.at("reason");
+    end.result.message = known.at("message");
+    for (const auto& each : known.at("collected")) {
+      end.result.collected.push_back({each.at(0), each.at(1).get<std::string>(), each.at(2), each.at(3)});
+    }
+    return end;
+  }
+
+  Executor& inner_;
+  const JobSpec& spec_;
+  std::unique_ptr<Execution> execution_;  // made ready for the next tool
+  Beginning begun_;
+  const Work& work_;
+  CountedLog& log_;
+  Notices& notices_;
+  int runs_ = 0;
+  std::vector<Collected> own_;
+  std::vector<CollectedCache> caches_;
+};
+
 class StepExecution : public Execution {
  public:
-  StepExecution(JobSpec spec, steps::Host& host, const StepSettings& settings, std::stop_token hurry, bool again)
-      : spec_(std::move(spec)), host_(host), settings_(settings), hurry_(std::move(hurry)), again_(again) {}
-  ~StepExecution() override { remove_tree(spec_.directory); }
+  StepExecution(JobSpec spec, Executor& inner, std::unique_ptr<Execution> sandbox, steps::Host& host,
+                const StepSettings& settings, std::stop_token hurry, Beginning begun)
+      : spec_(std::move(spec)),
+        inner_(inner),
+        sandbox_(std::move(sandbox)),
+        host_(host),
+        settings_(settings),
+        hurry_(std::move(hurry)),
+        begun_(std::move(begun)) {}
+  ~StepExecution() override {
+    if (spec_.step == StepPlace::runner) remove_tree(spec_.directory);
+  }
 
-  std::string handle() const override { return "step"; }
+  std::string handle() const override { return sandbox_ ? sandbox_->handle() : "step"; }
 
-  JobResult run(const Work& work, LogSink& log, Notices& notices, std::stop_token stop) override {
+  JobResult run(const Work& work, LogSink& sink, Notices& notices, std::stop_token stop) override {
     Limited limited(stop, work.timeout);
-    section(log, "start");
-    if (again_) log.write("runner: taken up again after the runner's end\n");
+    CountedLog log(sink, begun_.kept);
+    const bool own_section = spec_.step == StepPlace::runner;  // else each tool has its own
+    if (own_section) section(log, "start");
+    if (begun_.kept != 0) log.write("runner: taken up again after the runner's end\n");
     JobResult result;
     try {
       result = run_in(work, log, notices, limited.token());
@@ -109,7 +245,7 @@ class StepExecution : public Execution {
       result.message = error.what();
       log.write(result.message + "\n");
     }
-    section(log, "end");
+    if (own_section) section(log, "end");
     return result;
   }
 
@@ -138,7 +274,7 @@ class StepExecution : public Execution {
     return result;
   }
 
-  JobResult run_in(const Work& work, LogSink& log, Notices& notices, const std::stop_token& stop) {
+  JobResult run_in(const Work& work, CountedLog& log, Notices& notices, const std::stop_token& stop) {
     const aws::World world = aws::real_world();
     aws::Clients clients(aws_settings(work), world);
     const auto journal = host_.journal(spec_.id);
@@ -146,9 +282,16 @@ class StepExecution : public Execution {
     for (const auto& [name, value] : work.environment) {
       if (name == "RUNNER_POLL_INTERVAL") poll = poll_interval(value);
     }
-    Context context({spec_, work, log, notices, host_, *journal, clients, world, stop, hurry_, poll});
+    std::optional<ToolSandbox> sandbox;
+    if (spec_.step == StepPlace::sandbox) {
+      sandbox.emplace(inner_, spec_, std::move(sandbox_), begun_, work, log, notices);
+    }
+    Context context({spec_, work, log, notices, host_, *journal, clients, world, stop, hurry_,
+                     sandbox ? &*sandbox : nullptr, poll});
     context.say(pipelines::describe(*work.step));
     JobResult result = std::visit([&](const auto& step) { return carry_out(step, context); }, *work.step);
+    result.collected = context.reports();
+    if (sandbox) sandbox->give(result);
     keep_outputs(context, result);
     return result;
   }
@@ -198,9 +341,9 @@ class StepExecution : public Execution {
   }
 
   std::string as_file(const std::string& name, std::string_view text) {
-    if (::mkdir(spec_.directory.c_str(), 0700) != 0 && errno != EEXIST) throw cannot("make", spec_.directory);
+    steps::make_private_directory(spec_.directory);
     const std::filesystem::path path = spec_.directory / ("file." + name);
-    write_private(path, text);
+    steps::write_private(path, text);
     return path.string();
   }
 
@@ -221,9 +364,9 @@ class StepExecution : public Execution {
     Collected report;
     report.kind = "dotenv";
     report.directory = spec_.layer.string() + ".step";
-    if (::mkdir(report.directory.c_str(), 0700) != 0 && errno != EEXIST) throw cannot("make", report.directory);
+    steps::make_private_directory(report.directory);
     for (std::size_t i = 0; i < files.size(); ++i) {
-      write_private(report.directory / fmt::format("outputs{}.env", i == 0 ? "" : std::to_string(i)), files[i]);
+      steps::write_private(report.directory / fmt::format("outputs{}.env", i == 0 ? "" : std::to_string(i)), files[i]);
       ++report.files;
       report.bytes += files[i].size();
     }
@@ -231,13 +374,13 @@ class StepExecution : public Execution {
   }
 
   const JobSpec spec_;
+  Executor& inner_;
+  std::unique_ptr<Execution> sandbox_;
   steps::Host& host_;
   const StepSettings& settings_;
   const std::stop_token hurry_;
-  const bool again_;
+  const Beginning begun_;
 };
-
-WorldError not_yet() { return {"runner_unsupported", "steps that run a tool are not carried out yet"}; }
 
 class StepExecutor : public Executor {
  public:
@@ -246,13 +389,13 @@ class StepExecutor : public Executor {
 
   std::unique_ptr<Execution> prepare(const JobSpec& spec, Notices& notices, std::stop_token stop) override {
     if (spec.step == StepPlace::none) return inner_->prepare(spec, notices, std::move(stop));
-    if (spec.step == StepPlace::sandbox) throw not_yet();
-    return std::make_unique<StepExecution>(spec, host_, settings_, hurry_.get_token(), /*again=*/false);
+    std::unique_ptr<Execution> sandbox;
+    if (spec.step == StepPlace::sandbox) sandbox = inner_->prepare(spec, notices, std::move(stop));
+    return make(spec, std::move(sandbox), {});
   }
   std::unique_ptr<Execution> adopt(const JobSpec& spec, std::string_view handle, std::uint64_t kept) override {
     if (spec.step == StepPlace::none) return inner_->adopt(spec, handle, kept);
-    if (spec.step == StepPlace::sandbox) throw not_yet();
-    return std::make_unique<StepExecution>(spec, host_, settings_, hurry_.get_token(), /*again=*/kept != 0);
+    return make(spec, nullptr, {true, std::string(handle), kept});
   }
   void check() override { inner_->check(); }
   void hurry() override {
@@ -262,6 +405,11 @@ class StepExecutor : public Executor {
   void settle() override { inner_->settle(); }
 
  private:
+  std::unique_ptr<Execution> make(const JobSpec& spec, std::unique_ptr<Execution> sandbox, Beginning begun) {
+    return std::make_unique<StepExecution>(spec, *inner_, std::move(sandbox), host_, settings_, hurry_.get_token(),
+                                           std::move(begun));
+  }
+
   std::unique_ptr<Executor> inner_;
   steps::Host& host_;
   const StepSettings settings_;

@@ -12,5 +12,6 @@ namespace executors::steps {
 
 JobResult run_step(const pipelines::EcsDeploy&, Context&);
 JobResult run_step(const pipelines::EcsTask&, Context&);
+JobResult run_step(const pipelines::RetireScan&, Context&);  // with a sandbox
 
 }  // namespace executors::steps

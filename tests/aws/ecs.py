@@ -4,6 +4,7 @@ What a deployment or a task will come to is ordered beforehand:
     {"ecs": {"clusters": ["prod"],
              "services": [{"cluster", "name", "task_definition": {...}, "desired": 2, "controller": "ECS"}],
              "deployments": [{"service": "app", "scenario": "rollback"}],      the next ones of that service, in order
+             "finish": [{"service": "app"}],                                  what runs there comes to a good end after all
              "tasks": [{"family": "app", "exit": {"app": 0}, "polls": 2}]}}    the next ones of that family, in order
 Scenarios of a deployment: ok (the default), rollback, rollback_between_polls, superseded, stuck, crashing, no_rollout_state.
 Of a task: "exit" per container (null: none, as of a container that never started), "stop_code", "stopped_reason",
@@ -34,8 +35,15 @@ class Ecs:
             self.clusters[name] = {"clusterArn": self._arn(f"cluster/{name}"), "clusterName": name, "status": "ACTIVE"}
         for order in orders.get("services", []):
             self._make_service(order)
+        for order in orders.get("finish", []):
+            self._finish(order["service"])
         for kind in ("deployments", "tasks"):
             self.orders[kind].extend(orders.get(kind, []))
+
+    def _finish(self, name):
+        kept = next(kept for key, kept in self.services.items() if key[1] == name)
+        deployments = kept["service"]["deployments"]
+        kept["steps"] = self._steps_ok(kept["service"], deployments[0], deployments[-1])
 
     def _make_service(self, order):
         definition = self._register(order["task_definition"])

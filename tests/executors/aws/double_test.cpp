@@ -1,20 +1,15 @@
 // Our requests against the double (tests/aws), where botocore judges them: signatures by its signer, parameters by its
 // service models. That the double judges rightly is checked with Debian's own `aws`.
 #include <gmock/gmock.h>
-#include <signal.h>
-#include <spawn.h>
-#include <stdlib.h>
-#include <sys/wait.h>
 
-#include <array>
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <thread>
 
 #include "executors/aws/credentials.h"
 #include "executors/helper_process.h"
-
-extern char** environ;
+#include "tests/aws/double.h"
 
 namespace executors::aws {
 namespace {
@@ -24,40 +19,19 @@ using nlohmann::json;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-constexpr const char* secret = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
+using aws_double::secret;
 
 class AwsDouble : public testing::Test {
  protected:
   AwsDouble() {
-    std::string name = testing::TempDir() + "/doubleXXXXXX";
-    directory_ = ::mkdtemp(name.data());
-    std::string program = "/usr/bin/python3";
-    std::string script = RUNNER_SOURCE_DIR "/tests/aws/double.py";
-    std::string ready = "--ready=" + (directory_ / "ready").string();
-    std::string journal = "--journal=" + (directory_ / "journal").string();
-    std::array<char*, 5> arguments{program.data(), script.data(), ready.data(), journal.data(), nullptr};
-    if (::posix_spawn(&process_, program.c_str(), nullptr, nullptr, arguments.data(), environ) != 0) {
-      throw std::runtime_error("no /usr/bin/python3 (make deps)");
-    }
-    for (int i = 0; i < 3000 && !std::filesystem::exists(directory_ / "ready"); ++i) {
-      int status = 0;
-      if (::waitpid(process_, &status, WNOHANG) == process_) throw std::runtime_error("the double does not start");
-      std::this_thread::sleep_for(10ms);
-    }
-    std::ifstream(directory_ / "ready") >> port_;
-    settings.environment = {{"AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"},
+    settings.environment = {{"AWS_ACCESS_KEY_ID", aws_double::key},
                             {"AWS_SECRET_ACCESS_KEY", secret},
-                            {"AWS_REGION", "eu-west-1"},
+                            {"AWS_REGION", aws_double::region},
                             {"AWS_ENDPOINT_URL", url()},
                             {"AWS_EC2_METADATA_DISABLED", "true"}};
   }
-  ~AwsDouble() override {
-    ::kill(process_, SIGKILL);
-    ::waitpid(process_, nullptr, 0);
-    std::filesystem::remove_all(directory_);
-  }
 
-  std::string url() const { return "http://127.0.0.1:" + port_; }
+  std::string url() const { return double_.url(); }
 
   Caller caller(const Service& service) const {
     auto profiles = std::make_shared<Profiles>(Sections{}, Sections{});
@@ -72,22 +46,9 @@ class AwsDouble : public testing::Test {
                    world});
   }
 
-  void order(const json& orders) const {
-    http::Client client;
-    ASSERT_EQ(client.send({.method = "POST", .url = url() + "/_double", .body = orders.dump()}).status, 200);
-  }
-
+  void order(const json& orders) const { double_.order(orders); }
   // What the double was asked, line by line: "service Operation outcome".
-  std::vector<std::string> journal() const {
-    std::vector<std::string> lines;
-    std::ifstream file(directory_ / "journal");
-    for (std::string line; std::getline(file, line);) {
-      const json note = json::parse(line);
-      lines.push_back(note.value("service", "?") + " " + note.value("operation", "?") + " " +
-                      note.value("outcome", "?"));
-    }
-    return lines;
-  }
+  std::vector<std::string> journal() const { return double_.calls(); }
 
   // The service said that it does not do this, or has nothing like it; so signature and parameters were right.
   static void expect_understood(const std::function<void()>& call) {
@@ -108,12 +69,8 @@ class AwsDouble : public testing::Test {
     return "";
   }
 
+  aws_double::Double double_;
   Settings settings;
-  std::filesystem::path directory_;
-
- private:
-  std::string port_;
-  pid_t process_ = -1;
 };
 
 TEST_F(AwsDouble, ASignedCallIsCarriedOut) {
@@ -148,7 +105,7 @@ TEST_F(AwsDouble, ASessionThatExpiresMeanwhileIsRenewed) {
 }
 
 TEST_F(AwsDouble, AWebIdentityNeedsNoKey) {
-  const std::filesystem::path token = directory_ / "token";
+  const std::filesystem::path token = double_.directory() / "token";
   std::ofstream(token) << "header.claims.signature\n";
   settings.environment.erase("AWS_ACCESS_KEY_ID");
   settings.environment["AWS_WEB_IDENTITY_TOKEN_FILE"] = token;
