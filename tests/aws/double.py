@@ -24,6 +24,7 @@ import uuid
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
+import ec2  # noqa: E402
 import ecs  # noqa: E402
 import sts  # noqa: E402
 import wire  # noqa: E402
@@ -40,7 +41,11 @@ class World:
         self.lock = threading.RLock()
         self.keys = {"AKIDEXAMPLE": (SECRET, None, None)}  # id -> (secret, token, expires)
         self.faults = []
-        self.services = {"ecs": ecs.Ecs(self), "sts": sts.Sts(self)}
+        self.services = {
+            "ec2": ec2.Ec2(self),
+            "ecs": ecs.Ecs(self),
+            "sts": sts.Sts(self),
+        }
 
     @staticmethod
     def now():
