@@ -26,6 +26,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import ec2  # noqa: E402
 import ecs  # noqa: E402
+import elbv2  # noqa: E402
 import sts  # noqa: E402
 import wire  # noqa: E402
 
@@ -43,6 +44,7 @@ class World:
         self.faults = []
         self.services = {
             "ec2": ec2.Ec2(self),
+            "elbv2": elbv2.Elbv2(self),
             "ecs": ecs.Ecs(self),
             "sts": sts.Sts(self),
         }
