@@ -24,6 +24,7 @@ import uuid
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
+import autoscaling  # noqa: E402
 import ec2  # noqa: E402
 import ecs  # noqa: E402
 import elbv2  # noqa: E402
@@ -43,8 +44,10 @@ class World:
         self.keys = {"AKIDEXAMPLE": (SECRET, None, None)}  # id -> (secret, token, expires)
         self.faults = []
         self.services = {
+            # In the order in which they take their orders: groups are made of templates and of target groups.
             "ec2": ec2.Ec2(self),
             "elbv2": elbv2.Elbv2(self),
+            "autoscaling": autoscaling.Autoscaling(self),
             "ecs": ecs.Ecs(self),
             "sts": sts.Sts(self),
         }
