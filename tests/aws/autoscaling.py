@@ -3,7 +3,8 @@
     {"autoscaling": {"region": "eu-west-1",
         "groups": [{"name": "tt-front", "launch_template": {"id": "lt-…" | "name": "app", "version": "1"}, "desired": 2,
                     "min": 1, "max": 4, "target_groups": ["tt-front"], "tags": {"ci:color": "live"}, "subnets": ["subnet-…"],
-                    "health_check": "ELB", "grace": 300, "suspended": ["AlarmNotification"]}],   stands and is in service
+                    "health_check": "ELB", "grace": 300, "suspended": ["AlarmNotification"], "mixed": false}],
+                                                                 stands and is in service; mixed: by a mixed instances policy
         "configurations": [{"name": "old", "image": "ami-…"}],       launch configurations, for a group's "configuration"
         "launches": [{"group": "app-*", "times": 3, "message": "…"}],  the next launches there fail so; seen as activities
         "hook_looks": 2,        looks of an instance in a :Wait state before it goes on by itself; null: never
@@ -124,13 +125,11 @@ class Autoscaling(Fleet, GroupParts, Refreshes):
 
     def _make(self, region, params):
         name = params["AutoScalingGroupName"]
-        zones = self.world.services["ec2"].region(region.name).subnets
-        subnets = [one.strip() for one in params.get("VPCZoneIdentifier", "").split(",") if one.strip()]
         arn = self.arn(region, f"autoScalingGroup:{self.uuid()}:autoScalingGroupName/{name}")
         group = {
             "AutoScalingGroupName": name, "AutoScalingGroupARN": arn,
             "DesiredCapacity": params["MinSize"], "DefaultCooldown": 300, "HealthCheckType": "EC2", "HealthCheckGracePeriod": 0,
-            "AvailabilityZones": sorted({zones[one] for one in subnets}), "CreatedTime": self.world.now(),
+            "AvailabilityZones": self._zones(region, params.get("VPCZoneIdentifier", "")), "CreatedTime": self.world.now(),
             "TerminationPolicies": ["Default"], "NewInstancesProtectedFromScaleIn": False}
         group |= {key: copy.deepcopy(params[key]) for key in (*PLAIN, "DesiredCapacity") if key in params}
         kept = {"group": group, "instances": [], "suspended": {}, "metrics": [], "refreshes": [], "going": False, "hooks": {},
@@ -162,8 +161,14 @@ class Autoscaling(Fleet, GroupParts, Refreshes):
         self._check_sizes(least, most, desired)
         self._check_subnets(region, params.get("VPCZoneIdentifier", ""))
         group |= {key: copy.deepcopy(params[key]) for key in PLAIN if key in params} | {"DesiredCapacity": desired}
+        if "VPCZoneIdentifier" in params:
+            group["AvailabilityZones"] = self._zones(region, params["VPCZoneIdentifier"])
         self.set_source(region, kept, params)
         return {}
+
+    def _zones(self, region, subnets):
+        zones = self._ec2(region).subnets
+        return sorted({zones[one.strip()] for one in subnets.split(",") if one.strip()})
 
     def DeleteAutoScalingGroup(self, params, identity):
         region = self.region(identity)

@@ -16,7 +16,8 @@ class Groups(Asked):
         self.name = ("g" + self.id().rpartition(".")[2].replace("_", "-").removeprefix("test"))[:26].strip("-")
         self.order(
             ec2={"images": [{"id": BASE, "name": "base"}, {"id": NEXT, "name": "next"}],
-                 "launch_templates": [{"name": self.name, "versions": [{"ImageId": BASE, "InstanceType": "t3.micro"}, {"ImageId": NEXT}]}]},
+                 "launch_templates": [{"name": self.name, "versions": [
+                     {"ImageId": BASE, "InstanceType": "t3.micro"}, {"ImageId": NEXT}]}]},
             elbv2={"load_balancers": [{"name": f"lb-{self.name}", "target_groups": [self.name]}]})
         self.target_group = self.elb.describe_target_groups(Names=[self.name])["TargetGroups"][0]["TargetGroupArn"]
 
@@ -89,9 +90,11 @@ class Autoscaling(Groups):
             return message
 
         self.assertIn("does not exist", refused(LaunchTemplate={"LaunchTemplateName": "gone"}))
-        self.assertIn("Could not find the specified version 9", refused(LaunchTemplate={"LaunchTemplateName": self.name, "Version": "9"}))
+        self.assertIn("Could not find the specified version 9",
+                      refused(LaunchTemplate={"LaunchTemplateName": self.name, "Version": "9"}))
         self.assertIn("Valid requests must contain either", refused(LaunchConfigurationName="also"))
-        self.assertIn("either launchTemplateId or", refused(LaunchTemplate={"LaunchTemplateName": self.name, "LaunchTemplateId": "lt-1"}))
+        self.assertIn("either launchTemplateId or",
+                      refused(LaunchTemplate={"LaunchTemplateName": self.name, "LaunchTemplateId": "lt-1"}))
         self.assertIn("Target Groups may not be valid", refused(TargetGroupARNs=["arn:aws:gone"]))
         self.assertIn("Desired capacity:9 must be between", refused(DesiredCapacity=9))
         self.assertIn("subnet-9", refused(VPCZoneIdentifier="subnet-9"))
@@ -166,6 +169,16 @@ class Autoscaling(Groups):
         self.create()
 
     # --- what goes wrong ---
+
+    def test_what_is_still_launching_is_ended_too(self):
+        self.create()
+        self.assertEqual(self.states(), ["Pending"] * 2)
+        self.asg.set_desired_capacity(AutoScalingGroupName=self.name, DesiredCapacity=0)
+        while self.states():
+            pass
+        self.asg.update_auto_scaling_group(AutoScalingGroupName=self.name, VPCZoneIdentifier="subnet-cccccccc")
+        self.assertEqual(self.group()["AvailabilityZones"], ["eu-west-1c"])
+        self.asg.delete_auto_scaling_group(AutoScalingGroupName=self.name)
 
     def test_launches_that_fail(self):
         self.order(autoscaling={"launches": [{"group": f"{self.name}*", "times": 2, "message": "We have no t3.micro in eu-west-1a"}]})
@@ -254,7 +267,8 @@ class Autoscaling(Groups):
             {"LifecycleHookName": "hello", "LifecycleTransition": "autoscaling:EC2_INSTANCE_LAUNCHING", "HeartbeatTimeout": 60}])
         self.assertEqual([self.states()[0] for _ in range(4)], ["Pending", "Pending:Wait", "Pending:Wait", "Pending:Wait"])
         self.assertEqual(self.activities()[0]["StatusCode"], "MidLifecycleAction")
-        self.asg.complete_lifecycle_action(AutoScalingGroupName=self.name, LifecycleHookName="hello", LifecycleActionResult="CONTINUE",
+        self.asg.complete_lifecycle_action(AutoScalingGroupName=self.name, LifecycleHookName="hello",
+                                           LifecycleActionResult="CONTINUE",
                                            InstanceId=self.group()["Instances"][0]["InstanceId"])
         self.assertEqual(self.states(), ["InService"])
 
@@ -284,7 +298,8 @@ class Autoscaling(Groups):
                                     AdjustmentType="ChangeInCapacity",
                                     StepAdjustments=[{"MetricIntervalLowerBound": 0.0, "ScalingAdjustment": 1}])
         shown = self.asg.describe_policies(AutoScalingGroupName=self.name)["ScalingPolicies"]
-        self.assertEqual([(one["PolicyName"], one["PolicyARN"] == made["PolicyARN"]) for one in shown], [("cpu", True), ("step", False)])
+        self.assertEqual([(one["PolicyName"], one["PolicyARN"] == made["PolicyARN"]) for one in shown],
+                         [("cpu", True), ("step", False)])
         self.assertEqual(shown[0]["TargetTrackingConfiguration"], target)
         self.assertIn("TargetTrackingConfiguration must be", self.refused(
             self.asg.put_scaling_policy, AutoScalingGroupName=self.name, PolicyName="x", PolicyType="TargetTrackingScaling")[1])
@@ -331,7 +346,8 @@ class Autoscaling(Groups):
         group = self.group()
         self.assertEqual(group["LaunchConfigurationName"], f"lc-{self.name}")
         self.assertNotIn("LaunchTemplate", group)
-        self.assertEqual(self.refused(self.asg.delete_launch_configuration, LaunchConfigurationName=f"lc-{self.name}")[0], "ResourceInUse")
+        self.assertEqual(self.refused(self.asg.delete_launch_configuration, LaunchConfigurationName=f"lc-{self.name}")[0],
+                         "ResourceInUse")
         self.asg.update_auto_scaling_group(AutoScalingGroupName=self.name, MixedInstancesPolicy={"LaunchTemplate": {
             "LaunchTemplateSpecification": {"LaunchTemplateName": self.name, "Version": "$Latest"},
             "Overrides": [{"InstanceType": "m5.large"}]}})
@@ -352,6 +368,84 @@ class Autoscaling(Groups):
                  for one in page["AutoScalingGroups"]]
         self.assertEqual(len([one for one in names if one.startswith(self.name)]), 5)
         self.assertEqual(self.refused(self.asg.describe_auto_scaling_groups, NextToken="made up")[0], "InvalidNextToken")
+
+
+class BlueGreen(Groups):
+    """What a step does that replaces one group by another, call by call."""
+
+    def setUp(self):
+        super().setUp()
+        self.a_group(health_check="ELB", tags={"ci:color": "live"})
+        self.blue, self.name = self.name, f"{self.name}-v3"
+        made = self.ec2.create_launch_template_version(LaunchTemplateName=self.blue, SourceVersion="1", ClientToken=self.name,
+                                                       LaunchTemplateData={"ImageId": NEXT})["LaunchTemplateVersion"]
+        self.template = {"LaunchTemplateId": made["LaunchTemplateId"], "Version": str(made["VersionNumber"])}
+        self.tags = [{"Key": "ci:run", "Value": "7", "PropagateAtLaunch": True}]
+
+    def green(self, **more):
+        self.create(**{"LaunchTemplate": self.template, "HealthCheckType": "ELB", "HealthCheckGracePeriod": 300,
+                       "Tags": self.tags} | more)
+
+    def ready(self, looks=10):
+        """Whether green gets healthy within so many looks: in service, and every one of it healthy behind the balancer."""
+        for _ in range(looks):
+            green = {one["InstanceId"] for one in self.group()["Instances"] if one["LifecycleState"] == "InService"}
+            found = self.elb.describe_target_health(TargetGroupArn=self.target_group)["TargetHealthDescriptions"]
+            healthy = {one["Target"]["Id"] for one in found if one["TargetHealth"]["State"] == "healthy"}
+            if len(green) == 2 and green <= healthy:
+                return True
+        return False
+
+    def of_blue(self):
+        found = self.asg.describe_auto_scaling_groups(AutoScalingGroupNames=[self.blue])["AutoScalingGroups"]
+        return [one["LifecycleState"] for one in found[0]["Instances"]] if found else None
+
+    def test_green_takes_over(self):
+        self.green()
+        self.assertTrue(self.ready())
+        self.assertEqual(self.of_blue(), ["InService"] * 2)
+        self.assertEqual(self.health(), ["healthy"] * 4)
+        self.asg.suspend_processes(AutoScalingGroupName=self.blue, ScalingProcesses=["AlarmNotification", "ScheduledActions"])
+        self.asg.update_auto_scaling_group(AutoScalingGroupName=self.blue, MinSize=0, DesiredCapacity=0)
+        looks = 0
+        while self.of_blue():
+            looks += 1
+        self.assertLess(looks, 6)
+        self.asg.delete_auto_scaling_group(AutoScalingGroupName=self.blue)
+        self.assertEqual(self.health(), ["healthy"] * 2)
+        machines = self.ec2.describe_instances(Filters=[{"Name": "tag:ci:run", "Values": ["7"]}])["Reservations"]
+        self.assertEqual({one["ImageId"] for each in machines for one in each["Instances"]}, {NEXT})
+
+    def test_green_is_switched_to(self):
+        self.green(TargetGroupARNs=[])
+        self.assertFalse(self.ready(3))
+        self.asg.attach_load_balancer_target_groups(AutoScalingGroupName=self.name, TargetGroupARNs=[self.target_group])
+        self.assertTrue(self.ready())
+        self.asg.detach_load_balancer_target_groups(AutoScalingGroupName=self.blue, TargetGroupARNs=[self.target_group])
+        self.assertEqual(sorted(self.health()), ["draining", "draining", "healthy", "healthy"])
+        self.assertEqual(self.health(), ["healthy"] * 2)
+        self.assertEqual(self.of_blue(), ["InService"] * 2)
+
+    def test_green_never_gets_healthy(self):
+        self.order(elbv2={"targets": [{"target_group": self.blue, "scenario": "never", "times": 9}]})
+        self.green()
+        self.assertFalse(self.ready())
+        self.asg.delete_auto_scaling_group(AutoScalingGroupName=self.name, ForceDelete=True)
+        while self.group():
+            pass
+        self.assertEqual((self.of_blue(), self.health()), (["InService"] * 2, ["healthy"] * 2))
+
+    def test_some_of_green_take_longer(self):
+        self.order(elbv2={"targets": [{"target_group": self.blue, "scenario": "unhealthy_then_healthy", "looks": 3}]})
+        self.green()
+        self.assertFalse(self.ready(3))
+        self.assertTrue(self.ready())
+
+    def test_green_of_a_run_that_was_cut_off_is_known_by_its_tag(self):
+        self.green()
+        self.assertEqual(self.refused(self.green)[0], "AlreadyExists")
+        found = self.asg.describe_auto_scaling_groups(Filters=[{"Name": "tag:ci:run", "Values": ["7"]}])["AutoScalingGroups"]
+        self.assertIn(self.name, [one["AutoScalingGroupName"] for one in found])
 
 
 if __name__ == "__main__":

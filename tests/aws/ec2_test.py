@@ -131,7 +131,8 @@ class Ec2(Asked):
 
     def test_a_security_group_in_use_stays(self):
         group = self.ec2.create_security_group(GroupName=self.id(), Description="d")["GroupId"]
-        instance = self.ec2.run_instances(ImageId=BASE, MinCount=1, MaxCount=1, SecurityGroupIds=[group])["Instances"][0]["InstanceId"]
+        made = self.ec2.run_instances(ImageId=BASE, MinCount=1, MaxCount=1, SecurityGroupIds=[group])
+        instance = made["Instances"][0]["InstanceId"]
         self.assertEqual(self.refused(self.ec2.delete_security_group, GroupId=group)[0], "DependencyViolation")
         self.ec2.terminate_instances(InstanceIds=[instance])
         self.ec2.describe_instances(InstanceIds=[instance])
@@ -144,7 +145,8 @@ class Ec2(Asked):
         tags = self.ec2.describe_tags(Filters=[{"Name": "resource-id", "Values": [BASE]}])["Tags"]
         self.assertIn({"ResourceId": BASE, "ResourceType": "image", "Key": "keep", "Value": "me"}, tags)
         self.assertNotIn("git", [one["Key"] for one in tags])
-        self.assertEqual(self.refused(self.ec2.create_tags, Resources=["ami-00000000"], Tags=[{"Key": "k", "Value": "v"}])[0], "InvalidAMIID.NotFound")
+        tag = {"Key": "k", "Value": "v"}
+        self.assertEqual(self.refused(self.ec2.create_tags, Resources=["ami-00000000"], Tags=[tag])[0], "InvalidAMIID.NotFound")
 
     def test_regions_and_networks(self):
         self.assertIn("eu-west-1", [one["RegionName"] for one in self.ec2.describe_regions()["Regions"]])
@@ -166,7 +168,12 @@ class Ec2(Asked):
                                                        LaunchTemplateData={"ImageId": "ami-0cccccccccccccccc"})
         made = made["LaunchTemplateVersion"]
         self.assertEqual((made["VersionNumber"], made["DefaultVersion"], made["VersionDescription"]), (2, False, "run 7"))
-        self.assertEqual(made["LaunchTemplateData"], {"ImageId": "ami-0cccccccccccccccc", "InstanceType": "t3.micro", "UserData": "eA=="})
+        self.assertEqual(made["LaunchTemplateData"],
+                         {"ImageId": "ami-0cccccccccccccccc", "InstanceType": "t3.micro", "UserData": "eA=="})
+        latest = self.ec2.create_launch_template_version(LaunchTemplateId=template, SourceVersion="$Latest",
+                                                         LaunchTemplateData={"InstanceType": "m5.large"})
+        self.assertEqual(latest["LaunchTemplateVersion"]["LaunchTemplateData"],
+                         {"ImageId": "ami-0cccccccccccccccc", "InstanceType": "m5.large", "UserData": "eA=="})
         bare = self.ec2.create_launch_template_version(LaunchTemplateId=template, LaunchTemplateData={"ImageId": BASE})
         self.assertEqual(bare["LaunchTemplateVersion"]["LaunchTemplateData"], {"ImageId": BASE})
         self.assertEqual(self.refused(self.ec2.create_launch_template_version, LaunchTemplateId=template, SourceVersion="9",
@@ -177,7 +184,8 @@ class Ec2(Asked):
         first, again = [self.ec2.create_launch_template_version(LaunchTemplateId=template, ClientToken="t1",
                                                                 LaunchTemplateData={"ImageId": BASE}) for _ in range(2)]
         self.assertEqual(first["LaunchTemplateVersion"], again["LaunchTemplateVersion"])
-        self.assertEqual(self.ec2.describe_launch_templates(LaunchTemplateIds=[template])["LaunchTemplates"][0]["LatestVersionNumber"], 2)
+        shown, = self.ec2.describe_launch_templates(LaunchTemplateIds=[template])["LaunchTemplates"]
+        self.assertEqual(shown["LatestVersionNumber"], 2)
         self.assertEqual(self.refused(self.ec2.create_launch_template_version, LaunchTemplateId=template, ClientToken="t1",
                                       LaunchTemplateData={"ImageId": "ami-00000000"})[0], "IdempotentParameterMismatch")
 

@@ -10,7 +10,8 @@ A group of `load_balancers` that is not there yet is made; one that no load bala
 at once, of one target or of all of the group, until the next such order ("state": null lets it go its own way again).
 Scenarios of a target, "looks" of DescribeTargetHealth each: ok (initial, then healthy), slow (initial for "looks", 3),
 never (unhealthy for ever, after "looks" of initial), unhealthy_then_healthy (unhealthy for "looks", 2), stuck (initial
-for ever), flapping (healthy, unhealthy, healthy). "reason" is that of the unhealthy ones. What leaves a group drains for
+for ever), flapping (healthy, unhealthy, healthy), not_in_use (unused, as in a zone that the load balancer is not in).
+"reason" is that of the unhealthy ones: one of SAID. What leaves a group drains for
 "draining" looks (1), or not at all where deregistration_delay.timeout_seconds is 0.
 """
 import copy
@@ -370,6 +371,7 @@ class Elbv2:
             "never": [*[INITIAL[0]] * order.get("looks", 1), ill],
             "unhealthy_then_healthy": [INITIAL[0], *[ill] * order.get("looks", 2), HEALTHY],
             "flapping": [INITIAL[0], HEALTHY, ill, HEALTHY],
+            "not_in_use": [("unused", "Target.NotInUse")],
             "stuck": [INITIAL[1]]}[scenario]
 
     def DescribeTargetHealth(self, params, identity):

@@ -69,11 +69,12 @@ class Elbv2(Asked):
         self.registered(group)
         self.assertEqual([one[0] for one in self.looks(group, 4)], ["initial", "unhealthy", "unhealthy", "healthy"])
 
-    def test_flapping_and_stuck(self):
-        group = self.a_group(targets=[{"scenario": "flapping"}, {"scenario": "stuck"}])
-        self.registered(group, 2)
+    def test_flapping_stuck_and_not_in_use(self):
+        group = self.a_group(targets=[{"scenario": "flapping"}, {"scenario": "stuck"}, {"scenario": "not_in_use"}])
+        self.registered(group, 3)
         self.assertEqual([[state for state, _ in self.look(group)] for _ in range(4)], [
-            ["initial", "initial"], ["healthy", "initial"], ["unhealthy", "initial"], ["healthy", "initial"]])
+            ["initial", "initial", "unused"], ["healthy", "initial", "unused"], ["unhealthy", "initial", "unused"],
+            ["healthy", "initial", "unused"]])
 
     def test_health_by_order(self):
         group = self.a_group()

@@ -198,6 +198,8 @@ class Fleet:
         """Begins the end of an instance: out of its target groups first."""
         if instance["LifecycleState"].startswith("Terminat"):
             return
+        if "activity" in instance:  # it was still being launched
+            instance["activity"].update(StatusCode="Cancelled", EndTime=self.world.now())
         instance.update(LifecycleState="Terminating", waited=0)
         instance["activity"] = self._activity(region, kept, f"Terminating EC2 instance: {instance['InstanceId']}", cause, "InProgress")
         for arn in kept["target_groups"]:

@@ -48,10 +48,6 @@ class LaunchTemplates:
         template = self.template(region, params)
         data = {}
         if "SourceVersion" in params:
-            # AWS documents a number here and nothing else; what is not documented is refused.
-            if not params["SourceVersion"].isdigit():
-                raise Refusal("InvalidLaunchTemplateId.VersionNotFound",
-                              f"Could not find the specified version {params['SourceVersion']} for the launch template.")
             data = self.version(template, params["SourceVersion"])["data"]
         number = self._add_version(template, data | params["LaunchTemplateData"], params.get("VersionDescription"))
         return {"LaunchTemplateVersion": self._version_shown(template, number)}

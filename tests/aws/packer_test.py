@@ -51,6 +51,22 @@ class Packer(Asked):
             "LaunchTemplateId": template["LaunchTemplate"]["LaunchTemplateId"]})
         self.assertEqual(made["Instances"][0]["ImageId"], image["ImageId"])
 
+    def test_a_bake_reaches_the_instances_of_a_group(self):
+        self.order(ec2={"launch_templates": [{"name": self.name, "versions": [{"ImageId": BASE, "InstanceType": "t3.micro"}]}]},
+                   autoscaling={"groups": [{"name": self.name, "launch_template": {"name": self.name, "version": "1"}, "desired": 2}]})
+        _, images, said = self.bake()
+        made = self.ec2.create_launch_template_version(LaunchTemplateName=self.name, SourceVersion="1",
+                                                       LaunchTemplateData={"ImageId": images["eu-west-1"]})
+        version = str(made["LaunchTemplateVersion"]["VersionNumber"])
+        asg = self.client("autoscaling")
+        asg.start_instance_refresh(AutoScalingGroupName=self.name, Preferences={"AutoRollback": True}, DesiredConfiguration={
+            "LaunchTemplate": {"LaunchTemplateName": self.name, "Version": version}})
+        looks = [asg.describe_instance_refreshes(AutoScalingGroupName=self.name)["InstanceRefreshes"][0] for _ in range(3)]
+        self.assertEqual([one["Status"] for one in looks], ["InProgress", "InProgress", "Successful"], said)
+        group, = asg.describe_auto_scaling_groups(AutoScalingGroupNames=[self.name])["AutoScalingGroups"]
+        machines = self.ec2.describe_instances(InstanceIds=[one["InstanceId"] for one in group["Instances"]])["Reservations"]
+        self.assertEqual([one["ImageId"] for each in machines for one in each["Instances"]], [images["eu-west-1"]] * 2)
+
     def test_it_leaves_nothing_but_the_image(self):
         self.bake()
         self.assertIn("CreateKeyPair", self.called())
@@ -79,8 +95,8 @@ class Packer(Asked):
             {"device_name": "/dev/sdb", "volume_size": 5, "delete_on_termination": True}])
         self.assertEqual((code, len(images)), (0, 1), said)
         image, = self.ec2.describe_images(ImageIds=[images["eu-west-1"]])["Images"]
-        self.assertEqual([(one["DeviceName"], one["Ebs"]["VolumeSize"], one["Ebs"]["Encrypted"]) for one in image["BlockDeviceMappings"]],
-                         [("/dev/xvda", 20, True), ("/dev/sdb", 5, True)])
+        volumes = [(one["DeviceName"], one["Ebs"]["VolumeSize"], one["Ebs"]["Encrypted"]) for one in image["BlockDeviceMappings"]]
+        self.assertEqual(volumes, [("/dev/xvda", 20, True), ("/dev/sdb", 5, True)])
 
     def test_a_source_that_is_not_there(self):
         code, images, said = self.bake(source_ami="ami-00000000")

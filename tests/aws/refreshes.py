@@ -40,11 +40,15 @@ class Refreshes:
         return {"InstanceRefreshId": self._start(region, kept, params)["shown"]["InstanceRefreshId"]}
 
     def _start(self, region, kept, params):
-        preferences, desired = DEFAULTS | params.get("Preferences", {}), params.get("DesiredConfiguration")
+        desired = params.get("DesiredConfiguration")
+        # The group's own policy stands between what the call says and what AWS takes otherwise; -1 is none.
+        policy = {key: value for key, value in kept["group"].get("InstanceMaintenancePolicy", {}).items() if value >= 0}
+        preferences = DEFAULTS | policy | params.get("Preferences", {})
         if preferences.get("CheckpointPercentages"):
             preferences.setdefault("CheckpointDelay", 3600)
         group = kept["group"]
-        preferences.setdefault("InstanceWarmup", max(group.get("DefaultInstanceWarmup", -1), 0) or group["HealthCheckGracePeriod"])
+        warmup = max(group.get("DefaultInstanceWarmup", -1), 0) or group["HealthCheckGracePeriod"]
+        preferences.setdefault("InstanceWarmup", warmup)
         todo = [one["InstanceId"] for one in kept["instances"] if not one["LifecycleState"].startswith("Terminat")]
         if preferences["SkipMatching"]:
             wanted = self.launched_as(region, desired or group)

@@ -11,7 +11,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 class Refreshes(Groups):
     def start(self, version="2", **preferences):
         """Starts one towards a version of the template, or with nothing said of it (None)."""
-        desired = {"DesiredConfiguration": {"LaunchTemplate": {"LaunchTemplateName": self.name, "Version": version}}} if version else {}
+        template = {"LaunchTemplateName": self.name, "Version": version}
+        desired = {"DesiredConfiguration": {"LaunchTemplate": template}} if version else {}
         return self.asg.start_instance_refresh(
             AutoScalingGroupName=self.name, Preferences={"MinHealthyPercentage": 50} | preferences, **desired)["InstanceRefreshId"]
 
@@ -145,15 +146,16 @@ class Refreshes(Groups):
     def test_no_way_back(self):
         self.a_group()
         self.start(version=None)
-        self.assertEqual(self.refused(self.asg.rollback_instance_refresh, AutoScalingGroupName=self.name)[0], "IrreversibleInstanceRefresh")
+        self.assertEqual(self.refused(self.asg.rollback_instance_refresh, AutoScalingGroupName=self.name)[0],
+                         "IrreversibleInstanceRefresh")
 
     # --- what is refused ---
 
     def test_auto_rollback_needs_fixed_things(self):
         self.a_group()
         self.assertEqual(self.refused(self.start, version=None, AutoRollback=True)[:2], (
-            "ValidationError", "The request isn't valid. The AutoRollback parameter cannot be set to true when the DesiredConfiguration "
-            "parameter is empty. Set AutoRollback to false or specify a desired configuration and try again."))
+            "ValidationError", "The request isn't valid. The AutoRollback parameter cannot be set to true when the "
+            "DesiredConfiguration parameter is empty. Set AutoRollback to false or specify a desired configuration and try again."))
         for version in ("$Latest", "$Default"):
             self.assertIn("$Latest or $Default", self.refused(self.start, version=version, AutoRollback=True)[1])
         self.asg.update_auto_scaling_group(AutoScalingGroupName=self.name,
@@ -179,7 +181,8 @@ class Refreshes(Groups):
         self.a_group()
         self.start()
         self.assertEqual(self.refused(self.start)[:2], (
-            "InstanceRefreshInProgress", "An Instance Refresh is already in progress and blocks the execution of this Instance Refresh."))
+            "InstanceRefreshInProgress",
+            "An Instance Refresh is already in progress and blocks the execution of this Instance Refresh."))
 
     def test_the_group_is_not_changed_under_it(self):
         self.a_group()
@@ -284,6 +287,26 @@ class Refreshes(Groups):
         self.assertIn("see the scaling activities", self.look()["StatusReason"])
         self.assertEqual(self.activities()[0]["StatusMessage"], "no t3.micro. Launching EC2 instance failed.")
         self.assertEqual(self.looks()[-1], ("Successful", 100))
+
+    def test_a_mixed_instances_policy(self):
+        self.a_group(desired=2, mixed=True)
+        policy = {"LaunchTemplate": {"LaunchTemplateSpecification": {"LaunchTemplateName": self.name, "Version": "2"},
+                                     "Overrides": [{"InstanceType": "m5.large"}, {"InstanceType": "m5a.large"}]}}
+        self.asg.start_instance_refresh(AutoScalingGroupName=self.name, DesiredConfiguration={"MixedInstancesPolicy": policy},
+                                        Preferences={"AutoRollback": True, "MinHealthyPercentage": 50})
+        self.assertEqual(self.looks()[-1], ("Successful", 100))
+        group = self.group()
+        taken = group["MixedInstancesPolicy"]["LaunchTemplate"]
+        self.assertEqual((taken["LaunchTemplateSpecification"]["Version"], len(taken["Overrides"])), ("2", 2))
+        self.assertEqual([(one["InstanceType"], one["LaunchTemplate"]["Version"]) for one in group["Instances"]], [("m5.large", "2")] * 2)
+
+    def test_the_groups_maintenance_policy(self):
+        self.a_group(desired=2)
+        self.asg.update_auto_scaling_group(AutoScalingGroupName=self.name, InstanceMaintenancePolicy={
+            "MinHealthyPercentage": 0, "MaxHealthyPercentage": 100})
+        self.asg.start_instance_refresh(AutoScalingGroupName=self.name)
+        self.assertEqual(self.looks(), [("InProgress", 0), ("Successful", 100)])
+        self.assertEqual(self.look()["Preferences"]["MaxHealthyPercentage"], 100)
 
     def test_protected_instances(self):
         self.a_group(desired=2)
