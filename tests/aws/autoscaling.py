@@ -109,8 +109,9 @@ class Autoscaling(Fleet, GroupParts, Refreshes):
             going = region.groups[name]["going"]
             said = "is pending delete" if going else "already exists"
             raise Refusal("AlreadyExists", f"AutoScalingGroup by this name already exists - A group with the name {name} {said}")
-        if "InstanceId" in params:
-            raise Refusal("NotImplemented", "the double makes no group from an instance", 501)
+        for key in ("InstanceId", "TrafficSources"):
+            if key in params:
+                raise Refusal("NotImplemented", f"the double makes no group by {key}", 501)
         if sum(key in params for key in SOURCES) != 1:
             raise Refusal("ValidationError", "Valid requests must contain either LaunchTemplate, LaunchConfigurationName, "
                                              "InstanceId or MixedInstancesPolicy parameter.")

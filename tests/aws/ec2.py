@@ -4,6 +4,7 @@
              "images": [{"id": "ami-…", "name": "base", "state": "available", "looks": 0, "tags": {}, "owner": "…"}],
              "launch_templates": [{"id": "lt-…", "name": "app", "versions": [{"ImageId": …}], "default": 1}],
              "subnets": [{"id": "subnet-1", "zone": "a"}],   beside those of the default VPC, subnet-aaaaaaaa, b…, c…
+             "parameters": {"/ami/app": "ami-…"},            of Systems Manager, for "ImageId": "resolve:ssm:/ami/app"
              "bakes": [{"looks": 3, "state": "failed", "reason": "…"}],  the next images to be made, in order
              "page": 2}}                                     entries of a page where the caller names no number
 An image with "state": "pending" becomes "becomes" (available) after so many "looks" of DescribeImages. One that is made
@@ -30,7 +31,7 @@ class Region:
         self.groups, self.keys, self.templates = {}, {}, {}
         self.tags = {}  # id of anything -> {key: value}
         self.tokens = {}  # (operation, ClientToken) -> (what was asked, the answer it had)
-        self.bakes = []
+        self.bakes, self.parameters = [], {}
         self.subnets = {f"subnet-{zone * 8}": f"{name}{zone}" for zone in "abc"}
         self.groups["sg-0000000d"] = {"GroupId": "sg-0000000d", "GroupName": "default", "VpcId": self.vpc,
                                       "Description": "default VPC security group", "IpPermissions": []}
@@ -57,6 +58,7 @@ class Ec2(Images, LaunchTemplates):
         for order in orders.get("launch_templates", []):
             self._seed_template(region, order)
         region.bakes.extend(orders.get("bakes", []))
+        region.parameters.update(orders.get("parameters", {}))
 
     # --- instances ---
 
@@ -81,7 +83,7 @@ class Ec2(Images, LaunchTemplates):
 
     def check_launch(self, region, data):
         """Refuses what cannot be launched, as RunInstances and Auto Scaling's dry run of it do."""
-        image_id = data["ImageId"]
+        image_id = self._image_id(region, data)
         if image_id not in region.images:
             self._well_formed("ami", [image_id], "InvalidAMIID.Malformed")
             raise Refusal("InvalidAMIID.NotFound", f"The image id '[{image_id}]' does not exist")
@@ -96,6 +98,16 @@ class Ec2(Images, LaunchTemplates):
             raise Refusal("InvalidKeyPair.NotFound", f"The key pair '{data['KeyName']}' does not exist")
 
     @staticmethod
+    def _image_id(region, data):
+        """The image itself, where it is named by a parameter of Systems Manager."""
+        if not data["ImageId"].startswith("resolve:ssm:"):
+            return data["ImageId"]
+        name = data["ImageId"].removeprefix("resolve:ssm:")
+        if name not in region.parameters:
+            raise Refusal("InvalidParameterValue", f"The Systems Manager parameter '{name}' does not exist")
+        return region.parameters[name]
+
+    @staticmethod
     def _groups_of(data):
         return data.get("SecurityGroupIds") or [group for one in data.get("NetworkInterfaces", []) for group in one.get("Groups", [])]
 
@@ -104,11 +116,11 @@ class Ec2(Images, LaunchTemplates):
         self.check_launch(region, data)
         subnet = subnet or next((one["SubnetId"] for one in data.get("NetworkInterfaces", []) if "SubnetId" in one), None)
         subnet = subnet or next(iter(region.subnets))
-        number, image = next(self.numbers), region.images[data["ImageId"]]
+        number, image = next(self.numbers), region.images[self._image_id(region, data)]
         instance_id, address = f"i-{number:017x}", f"10.0.{number // 250}.{number % 250 + 4}"
         groups = self._groups_of(data) or ["sg-0000000d"]
         instance = {
-            "InstanceId": instance_id, "ImageId": data["ImageId"], "InstanceType": data.get("InstanceType", "m1.small"),
+            "InstanceId": instance_id, "ImageId": image["ImageId"], "InstanceType": data.get("InstanceType", "m1.small"),
             "LaunchTime": self.world.now().replace(microsecond=0), "Placement": {"AvailabilityZone": region.subnets[subnet]},
             "SubnetId": subnet, "VpcId": region.vpc, "PrivateIpAddress": address, "Architecture": image["Architecture"],
             "PrivateDnsName": f"ip-{address.replace('.', '-')}.{region.name}.compute.internal", "RootDeviceType": "ebs",

@@ -162,6 +162,18 @@ class Refreshes(Groups):
                                            LaunchTemplate={"LaunchTemplateName": self.name, "Version": "$Latest"})
         self.assertIn("$Latest or $Default", self.refused(self.start, version="2", AutoRollback=True)[1])
 
+    def test_auto_rollback_with_an_image_of_systems_manager(self):
+        self.order(ec2={"parameters": {"/ami/app": NEXT}})
+        self.ec2.create_launch_template_version(LaunchTemplateName=self.name, SourceVersion="1",
+                                                LaunchTemplateData={"ImageId": "resolve:ssm:/ami/app"})
+        self.a_group()
+        self.assertIn("Systems Manager", self.refused(self.start, version="3", AutoRollback=True)[1])
+        self.start(version="3")
+        self.assertEqual(self.looks()[-1], ("Successful", 100))
+        one = self.group()["Instances"][0]["InstanceId"]
+        machine, = self.ec2.describe_instances(InstanceIds=[one])["Reservations"][0]["Instances"]
+        self.assertEqual(machine["ImageId"], NEXT)
+
     def test_preferences_that_are_wrong(self):
         self.a_group()
         for preferences, said in (({"CheckpointPercentages": [50, 20]}, "ascending"), ({"CheckpointPercentages": [50, 50]}, "unique"),
