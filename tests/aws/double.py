@@ -24,7 +24,10 @@ import uuid
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
+import autoscaling  # noqa: E402
+import ec2  # noqa: E402
 import ecs  # noqa: E402
+import elbv2  # noqa: E402
 import sts  # noqa: E402
 import wire  # noqa: E402
 
@@ -40,7 +43,14 @@ class World:
         self.lock = threading.RLock()
         self.keys = {"AKIDEXAMPLE": (SECRET, None, None)}  # id -> (secret, token, expires)
         self.faults = []
-        self.services = {"ecs": ecs.Ecs(self), "sts": sts.Sts(self)}
+        self.services = {
+            # In the order in which they take their orders: groups are made of templates and of target groups.
+            "ec2": ec2.Ec2(self),
+            "elbv2": elbv2.Elbv2(self),
+            "autoscaling": autoscaling.Autoscaling(self),
+            "ecs": ecs.Ecs(self),
+            "sts": sts.Sts(self),
+        }
 
     @staticmethod
     def now():
