@@ -24,6 +24,7 @@ import uuid
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
+import cloudformation  # noqa: E402
 import ecs  # noqa: E402
 import sts  # noqa: E402
 import wire  # noqa: E402
@@ -40,7 +41,11 @@ class World:
         self.lock = threading.RLock()
         self.keys = {"AKIDEXAMPLE": (SECRET, None, None)}  # id -> (secret, token, expires)
         self.faults = []
-        self.services = {"ecs": ecs.Ecs(self), "sts": sts.Sts(self)}
+        self.services = {
+            "cloudformation": cloudformation.CloudFormation(self),
+            "ecs": ecs.Ecs(self),
+            "sts": sts.Sts(self),
+        }
 
     @staticmethod
     def now():
@@ -68,6 +73,7 @@ class World:
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body are two writes: the second would wait 40 ms for the first one's receipt
     world, models, journal = None, None, None
 
     def handle_any(self):
