@@ -26,6 +26,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import cloudformation  # noqa: E402
 import ecs  # noqa: E402
+import s3  # noqa: E402
 import sts  # noqa: E402
 import wire  # noqa: E402
 
@@ -44,6 +45,7 @@ class World:
         self.services = {
             "cloudformation": cloudformation.CloudFormation(self),
             "ecs": ecs.Ecs(self),
+            "s3": s3.S3(self),
             "sts": sts.Sts(self),
         }
 
@@ -91,7 +93,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         finally:
             if self.journal:
                 with self.world.lock, open(self.journal, "a", encoding="utf-8") as file:
-                    file.write(json.dumps(note, default=str) + "\n")
+                    file.write(json.dumps(note, default=wire.noted) + "\n")
         if made is None:
             self.close_connection = True
             self.connection.shutdown(socket.SHUT_RDWR)
@@ -153,7 +155,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(made.status)
         for name, value in made.headers.items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(made.body)))
+        if "Content-Length" not in made.headers:  # of what HEAD asks for there is no body
+            self.send_header("Content-Length", str(len(made.body)))
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(made.body)
