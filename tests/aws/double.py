@@ -26,6 +26,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import cloudformation  # noqa: E402
 import ecs  # noqa: E402
+import logs  # noqa: E402
 import s3  # noqa: E402
 import sts  # noqa: E402
 import wire  # noqa: E402
@@ -45,6 +46,7 @@ class World:
         self.services = {
             "cloudformation": cloudformation.CloudFormation(self),
             "ecs": ecs.Ecs(self),
+            "logs": logs.Logs(self),
             "s3": s3.S3(self),
             "sts": sts.Sts(self),
         }
