@@ -25,10 +25,14 @@ import uuid
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import cloudformation  # noqa: E402
+import cloudwatch  # noqa: E402
 import ecr  # noqa: E402
 import ecs  # noqa: E402
+import iam  # noqa: E402
 import logs  # noqa: E402
 import s3  # noqa: E402
+import secretsmanager  # noqa: E402
+import ssm  # noqa: E402
 import sts  # noqa: E402
 import wire  # noqa: E402
 
@@ -47,10 +51,14 @@ class World:
         self.faults = []
         self.services = {
             "cloudformation": cloudformation.CloudFormation(self),
+            "cloudwatch": cloudwatch.CloudWatch(self),
             "ecr": ecr.Ecr(self),
             "ecs": ecs.Ecs(self),
+            "iam": iam.Iam(self),
             "logs": logs.Logs(self),
             "s3": s3.S3(self),
+            "secretsmanager": secretsmanager.SecretsManager(self),
+            "ssm": ssm.Ssm(self),
             "sts": sts.Sts(self),
         }
 
