@@ -50,7 +50,6 @@ class World:
         self.keys = {"AKIDEXAMPLE": (SECRET, None, None)}  # id -> (secret, token, expires)
         self.faults = []
         self.services = {
-            "cloudformation": cloudformation.CloudFormation(self),
             "cloudwatch": cloudwatch.CloudWatch(self),
             "ecr": ecr.Ecr(self),
             "ecs": ecs.Ecs(self),
@@ -60,6 +59,7 @@ class World:
             "secretsmanager": secretsmanager.SecretsManager(self),
             "ssm": ssm.Ssm(self),
             "sts": sts.Sts(self),
+            "cloudformation": cloudformation.CloudFormation(self),  # the last to take orders: it asks the others
         }
 
     @staticmethod
