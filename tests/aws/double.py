@@ -25,9 +25,17 @@ import uuid
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import autoscaling  # noqa: E402
+import cloudformation  # noqa: E402
+import cloudwatch  # noqa: E402
 import ec2  # noqa: E402
+import ecr  # noqa: E402
 import ecs  # noqa: E402
 import elbv2  # noqa: E402
+import iam  # noqa: E402
+import logs  # noqa: E402
+import s3  # noqa: E402
+import secretsmanager  # noqa: E402
+import ssm  # noqa: E402
 import sts  # noqa: E402
 import wire  # noqa: E402
 
@@ -38,6 +46,7 @@ class World:
     """What exists. Services add to it; all of them see one clock and one lock."""
 
     account = "123456789012"
+    port = 0
 
     def __init__(self):
         self.lock = threading.RLock()
@@ -48,8 +57,16 @@ class World:
             "ec2": ec2.Ec2(self),
             "elbv2": elbv2.Elbv2(self),
             "autoscaling": autoscaling.Autoscaling(self),
+            "cloudwatch": cloudwatch.CloudWatch(self),
+            "ecr": ecr.Ecr(self),
             "ecs": ecs.Ecs(self),
+            "iam": iam.Iam(self),
+            "logs": logs.Logs(self),
+            "s3": s3.S3(self),
+            "secretsmanager": secretsmanager.SecretsManager(self),
+            "ssm": ssm.Ssm(self),
             "sts": sts.Sts(self),
+            "cloudformation": cloudformation.CloudFormation(self),  # the last to take orders: it asks the others
         }
 
     @staticmethod
@@ -78,10 +95,11 @@ class World:
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body are two writes: the second would wait 40 ms for the first one's receipt
     world, models, journal = None, None, None
 
     def handle_any(self):
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = wire.body_of(self.rfile, self.headers)
         request = wire.Request(self.command, self.path, dict(self.headers.items()), body)
         if request.path == "/_double":
             with self.world.lock:
@@ -91,18 +109,21 @@ class Handler(http.server.BaseHTTPRequestHandler):
         note = {"target": self.path, "request_id": request_id}
         try:
             with self.world.lock:
-                made = self.carried_out(request, request_id, note)
+                if request.path.startswith("/v2/"):
+                    made = self.world.services["ecr"].registry.answer(request, note)
+                else:
+                    made = self.carried_out(request, request_id, note)
         finally:
             if self.journal:
                 with self.world.lock, open(self.journal, "a", encoding="utf-8") as file:
-                    file.write(json.dumps(note, default=str) + "\n")
+                    file.write(json.dumps(note, default=wire.noted) + "\n")
         if made is None:
             self.close_connection = True
             self.connection.shutdown(socket.SHUT_RDWR)
             return None
         return self.send(made)
 
-    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = handle_any
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = handle_any
 
     def carried_out(self, request, request_id, note):
         """The answer; none: the connection is to be cut."""
@@ -157,7 +178,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(made.status)
         for name, value in made.headers.items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(made.body)))
+        if "Content-Length" not in made.headers:  # of what HEAD asks for there is no body
+            self.send_header("Content-Length", str(len(made.body)))
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(made.body)
@@ -182,6 +204,7 @@ def main():
     options = options.parse_args()
     Handler.world, Handler.models, Handler.journal = World(), wire.Models(), options.journal
     server = Server(("127.0.0.1", options.port), Handler)
+    Handler.world.port = server.server_address[1]
     if options.ready:
         ready = pathlib.Path(options.ready)
         ready.with_suffix(".new").write_text(f"{server.server_address[1]}\n", encoding="utf-8")
