@@ -25,6 +25,7 @@ import uuid
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import autoscaling  # noqa: E402
+import cloudformation  # noqa: E402
 import ec2  # noqa: E402
 import ecs  # noqa: E402
 import elbv2  # noqa: E402
@@ -48,6 +49,7 @@ class World:
             "ec2": ec2.Ec2(self),
             "elbv2": elbv2.Elbv2(self),
             "autoscaling": autoscaling.Autoscaling(self),
+            "cloudformation": cloudformation.CloudFormation(self),
             "ecs": ecs.Ecs(self),
             "sts": sts.Sts(self),
         }
@@ -78,6 +80,7 @@ class World:
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body are two writes: the second would wait 40 ms for the first one's receipt
     world, models, journal = None, None, None
 
     def handle_any(self):
