@@ -29,6 +29,7 @@ import cloudformation  # noqa: E402
 import ec2  # noqa: E402
 import ecs  # noqa: E402
 import elbv2  # noqa: E402
+import s3  # noqa: E402
 import sts  # noqa: E402
 import wire  # noqa: E402
 
@@ -51,6 +52,7 @@ class World:
             "autoscaling": autoscaling.Autoscaling(self),
             "cloudformation": cloudformation.CloudFormation(self),
             "ecs": ecs.Ecs(self),
+            "s3": s3.S3(self),
             "sts": sts.Sts(self),
         }
 
@@ -98,7 +100,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         finally:
             if self.journal:
                 with self.world.lock, open(self.journal, "a", encoding="utf-8") as file:
-                    file.write(json.dumps(note, default=str) + "\n")
+                    file.write(json.dumps(note, default=wire.noted) + "\n")
         if made is None:
             self.close_connection = True
             self.connection.shutdown(socket.SHUT_RDWR)
@@ -160,7 +162,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(made.status)
         for name, value in made.headers.items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(made.body)))
+        if "Content-Length" not in made.headers:  # of what HEAD asks for there is no body
+            self.send_header("Content-Length", str(len(made.body)))
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(made.body)

@@ -27,16 +27,18 @@ HERE = pathlib.Path(__file__).resolve().parent
 SERVICES = {
     "ecs": "ecs", "ecr": "ecr", "logs": "logs", "autoscaling": "autoscaling", "cloudformation": "cloudformation",
     "elasticloadbalancing": "elbv2", "sts": "sts", "ec2": "ec2", "s3": "s3", "monitoring": "cloudwatch",
+    "iam": "iam", "secretsmanager": "secretsmanager", "ssm": "ssm",
 }
 SKEW = datetime.timedelta(minutes=15)
 
 
 class Refusal(Exception):
-    """The service says no: an error of its own, with the status that AWS gives it."""
+    """The service says no: an error of its own, with the status that AWS gives it. S3 says more in headers and elements."""
 
-    def __init__(self, code, message, status=400):
+    def __init__(self, code, message, status=400, headers=None, elements=None):
         super().__init__(f"{code}: {message}")
         self.code, self.message, self.status = code, message, status
+        self.headers, self.elements = headers or {}, elements or {}
 
 
 class Models:
@@ -53,9 +55,11 @@ class Models:
 
 
 class Request:
-    """One HTTP request, as it came."""
+    """One HTTP request, as it came; to a proxy it came with its host."""
 
     def __init__(self, method, target, headers, body):
+        if target.startswith("http://"):
+            target = "/" + target[len("http://"):].partition("/")[2]
         self.method, self.target, self.headers, self.body = method, target, headers, body
         self._by_name = {name.lower(): value for name, value in headers.items()}
         self.path, _, self.query = target.partition("?")
@@ -295,7 +299,30 @@ class _Form:
         return text
 
 
+# bucket.s3.eu-west-1.amazonaws.com, bucket.s3.amazonaws.com, and bucket.localhost for who asks the double directly.
+BUCKET_HOST = re.compile(r"(?P<bucket>[a-z0-9][a-z0-9.-]+)\.(s3[.-][a-z0-9.-]*amazonaws\.com(\.cn)?|localhost)(:\d+)?")
+# Headers that belong to the request as such, not to one operation.
+OF_EVERY_REQUEST = {"x-amz-date", "x-amz-content-sha256", "x-amz-security-token", "x-amz-user-agent", "x-amz-target"}
+
+
+def _rest_path(request):
+    """The path with the bucket in it."""
+    match = BUCKET_HOST.fullmatch(request.header("Host"))
+    return f"/{match['bucket']}{request.path}" if match else request.path
+
+
+def _check_header_names(operation, request):
+    members = operation.input_shape.members.values() if operation.input_shape else ()
+    known = {one.serialization.get("name", "").lower() for one in members if one.serialization.get("location") == "header"}
+    prefixes = tuple(one.serialization["name"].lower() for one in members if one.serialization.get("location") == "headers")
+    unknown = [name for name in request.headers if name.lower().startswith("x-amz-") and
+               name.lower() not in known | OF_EVERY_REQUEST and not name.lower().startswith(prefixes or ("-",))]
+    if unknown:
+        raise Refusal("InvalidArgument", f"{operation.name} has no header {', '.join(sorted(unknown))}")
+
+
 def _parse_rest(service, request):
+    path = _rest_path(request)
     given = dict(urllib.parse.parse_qsl(request.query, keep_blank_values=True))
     best = None
     for name in service.operation_names:
@@ -304,7 +331,7 @@ def _parse_rest(service, request):
         if http["method"] != request.method:
             continue
         template, _, literal = http["requestUri"].partition("?")
-        match = _uri_pattern(template).fullmatch(request.path)
+        match = _uri_pattern(template).fullmatch(path)
         fixed = dict(urllib.parse.parse_qsl(literal, keep_blank_values=True))
         if not match or any(given.get(key) != value for key, value in fixed.items()):
             continue
@@ -312,16 +339,17 @@ def _parse_rest(service, request):
         required = set(operation.input_shape.required_members) if operation.input_shape else set()
         if required - set(params):
             continue
-        score = (len(fixed), len(params))
+        score = (len(fixed), len(required), len(params))
         if best is None or score > best[0]:
             best = (score, operation, params, set(given) - set(fixed))
     if best is None:
         raise Refusal("MethodNotAllowed", f"no operation is {request.method} {request.target}", 405)
     _, operation, params, left = best
-    known = {m.serialization.get("name") for m in operation.input_shape.members.values()
-             if m.serialization.get("location") == "querystring"}
+    members = operation.input_shape.members.values() if operation.input_shape else ()
+    known = {m.serialization.get("name") for m in members if m.serialization.get("location") == "querystring"}
     if left - known - {"x-id"}:
         raise Refusal("InvalidArgument", f"unknown parameters: {', '.join(sorted(left - known))}")
+    _check_header_names(operation, request)
     return operation, params
 
 
@@ -378,6 +406,10 @@ def _xml_value(shape, node):
 
     if shape.type_name == "structure":
         result = {}
+        known = {member.serialization.get("name", name) for name, member in shape.members.items()}
+        unknown = {local(child) for child in node} - known
+        if unknown:
+            raise Refusal("MalformedXML", f"The XML you provided was not well-formed: {', '.join(sorted(unknown))}")
         for name, member in shape.members.items():
             wire = member.serialization.get("name", name)
             if member.type_name == "list" and member.serialization.get("flattened"):
@@ -447,7 +479,9 @@ class Answer:
 
 
 def answer(operation, result, request_id):
-    """`result` as the operation's output, checked by reading it back as an SDK would."""
+    """`result` as the operation's output, checked by reading it back as an SDK would. An Answer goes as it is."""
+    if isinstance(result, Answer):
+        return result
     protocol = operation.service_model.metadata["protocol"]
     shape = operation.output_shape
     if protocol == "json":
@@ -544,12 +578,16 @@ def _rest_answer(operation, result, request_id):
                 headers.update({member.serialization["name"] + k: v for k, v in value.items()})
             elif key == payload and member.type_name == "blob":
                 body = value
+            elif key == payload:
+                body = _to_xml(member, value, member.serialization.get("name", key)).encode()
+                headers["Content-Type"] = "application/xml"
             elif value is not None:
                 rest[key] = value
         if rest:
             body = ('<?xml version="1.0" encoding="UTF-8"?>\n' + _to_xml_members(shape, rest, operation.name)).encode()
             headers["Content-Type"] = "application/xml"
-    return Answer(200, headers, body)
+    status = 206 if "ContentRange" in result else operation.http.get("responseCode", 200)
+    return Answer(status, headers, body)
 
 
 def _to_xml_members(shape, value, name):
@@ -571,7 +609,8 @@ def _read_back(protocol, shape, made, result, name):
     streamed = payload and shape.members[payload].type_name == "blob"
     headers = botocore.awsrequest.HeadersDict(made.headers)
     parsed = botocore.parsers.create_parser(protocol).parse(
-        {"headers": headers, "body": made.body, "status_code": made.status, "context": {"operation_name": name}}, shape)
+        {"headers": headers, "body": b"" if streamed else made.body, "status_code": made.status,
+         "context": {"operation_name": name}}, shape)
     parsed.pop("ResponseMetadata", None)
     for key, value in result.items():
         if value is None or (streamed and key == payload):
@@ -602,6 +641,13 @@ def refusal(protocol, error, request_id):
         text = (f"<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors>"
                 f"<RequestID>{request_id}</RequestID></Response>")
     else:
-        text = f"<Error><Code>{code}</Code><Message>{message}</Message><RequestId>{request_id}</RequestId></Error>"
+        more = "".join(f"<{name}>{xml.sax.saxutils.escape(value)}</{name}>" for name, value in error.elements.items())
+        text = f"<Error><Code>{code}</Code><Message>{message}</Message>{more}<RequestId>{request_id}</RequestId></Error>"
     header = "x-amz-request-id" if protocol == "rest-xml" else "x-amzn-RequestId"
-    return Answer(error.status, {"Content-Type": "text/xml", header: request_id}, text.encode())
+    body = b"" if error.status == 304 else text.encode()
+    return Answer(error.status, {"Content-Type": "application/xml", header: request_id, **error.headers}, body)
+
+
+def noted(value):
+    """What is written to the journal of a value that JSON does not have."""
+    return f"{len(value)} bytes" if isinstance(value, bytes) else str(value)
