@@ -29,6 +29,7 @@ import cloudformation  # noqa: E402
 import ec2  # noqa: E402
 import ecs  # noqa: E402
 import elbv2  # noqa: E402
+import logs  # noqa: E402
 import s3  # noqa: E402
 import sts  # noqa: E402
 import wire  # noqa: E402
@@ -52,6 +53,7 @@ class World:
             "autoscaling": autoscaling.Autoscaling(self),
             "cloudformation": cloudformation.CloudFormation(self),
             "ecs": ecs.Ecs(self),
+            "logs": logs.Logs(self),
             "s3": s3.S3(self),
             "sts": sts.Sts(self),
         }
