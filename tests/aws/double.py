@@ -27,6 +27,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import autoscaling  # noqa: E402
 import cloudformation  # noqa: E402
 import ec2  # noqa: E402
+import ecr  # noqa: E402
 import ecs  # noqa: E402
 import elbv2  # noqa: E402
 import logs  # noqa: E402
@@ -41,6 +42,7 @@ class World:
     """What exists. Services add to it; all of them see one clock and one lock."""
 
     account = "123456789012"
+    port = 0
 
     def __init__(self):
         self.lock = threading.RLock()
@@ -52,6 +54,7 @@ class World:
             "elbv2": elbv2.Elbv2(self),
             "autoscaling": autoscaling.Autoscaling(self),
             "cloudformation": cloudformation.CloudFormation(self),
+            "ecr": ecr.Ecr(self),
             "ecs": ecs.Ecs(self),
             "logs": logs.Logs(self),
             "s3": s3.S3(self),
@@ -88,7 +91,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     world, models, journal = None, None, None
 
     def handle_any(self):
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = wire.body_of(self.rfile, self.headers)
         request = wire.Request(self.command, self.path, dict(self.headers.items()), body)
         if request.path == "/_double":
             with self.world.lock:
@@ -98,7 +101,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         note = {"target": self.path, "request_id": request_id}
         try:
             with self.world.lock:
-                made = self.carried_out(request, request_id, note)
+                if request.path.startswith("/v2/"):
+                    made = self.world.services["ecr"].registry.answer(request, note)
+                else:
+                    made = self.carried_out(request, request_id, note)
         finally:
             if self.journal:
                 with self.world.lock, open(self.journal, "a", encoding="utf-8") as file:
@@ -109,7 +115,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return None
         return self.send(made)
 
-    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = handle_any
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = handle_any
 
     def carried_out(self, request, request_id, note):
         """The answer; none: the connection is to be cut."""
@@ -190,6 +196,7 @@ def main():
     options = options.parse_args()
     Handler.world, Handler.models, Handler.journal = World(), wire.Models(), options.journal
     server = Server(("127.0.0.1", options.port), Handler)
+    Handler.world.port = server.server_address[1]
     if options.ready:
         ready = pathlib.Path(options.ready)
         ready.with_suffix(".new").write_text(f"{server.server_address[1]}\n", encoding="utf-8")

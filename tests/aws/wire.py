@@ -68,6 +68,19 @@ class Request:
         return self._by_name.get(name.lower(), default)
 
 
+def body_of(stream, headers):
+    """A request's body; an engine that pushes does not know its length beforehand."""
+    if headers.get("Transfer-Encoding", "").lower() != "chunked":
+        return stream.read(int(headers.get("Content-Length") or 0))
+    parts = []
+    while True:
+        size = int(stream.readline().partition(b";")[0], 16)
+        parts.append(stream.read(size))
+        stream.readline()
+        if not size:
+            return b"".join(parts)
+
+
 # --- signatures ------------------------------------------------------------------------------------------------------
 
 AUTHORIZATION = re.compile(
