@@ -123,10 +123,16 @@ class CloudFormation(ChangeSets):
         return Deployment(template, values, tags, pseudo, self._imported, resolved)
 
     def _stored_parameter(self, name):
-        stored = getattr(self.world.services.get("ssm"), "parameters", {})
+        stored = self.world.services["ssm"].parameters
         if name not in stored:
             raise invalid(f"Unable to fetch parameters [{name}] from parameter store for this account.")
         return stored[name]["Value"]
+
+    def alarm(self, configuration):
+        """The first of the rollback triggers that is in alarm."""
+        alarms = self.world.services["cloudwatch"]
+        arns = [one["Arn"] for one in configuration.get("RollbackTriggers", [])]
+        return next((arn for arn in arns if alarms.state(arn) == "ALARM"), None)
 
     def _imported(self, export):
         for stack in self.stacks:
@@ -143,10 +149,9 @@ class CloudFormation(ChangeSets):
         host = place.hostname or ""
         if ".s3" in host:  # the bucket is in the host's name
             parts = [host.partition(".s3")[0], "/".join(parts)]
-        s3 = self.world.services.get("s3")
-        if s3 is None or len(parts) < 2:
+        if len(parts) < 2:
             raise invalid("TemplateURL must be a supported URL.")
-        body = s3.stored(parts[0], parts[1])
+        body = self.world.services["s3"].stored(parts[0], parts[1])
         if body is None:
             raise invalid("S3 error: Access Denied\nFor more information check "
                           "http://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html")

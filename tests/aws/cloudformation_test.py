@@ -413,6 +413,14 @@ Outputs: {{Id: {{Value: !GetAtt Inner.Outputs.Id}}}}"""
         self.assertEqual(self.followed()[-1], "UPDATE_COMPLETE")
         self.assertNotEqual(self.look()["Outputs"][0]["OutputValue"], first)
 
+    def test_a_template_from_a_bucket(self):
+        self.order(s3={"buckets": [{"name": "templates"}], "objects": [{"bucket": "templates", "key": "a b.yaml", "body": ONE}]})
+        for number, url in enumerate(("https://templates.s3.eu-west-1.amazonaws.com/a%20b.yaml", f"{self.url}/templates/a%20b.yaml")):
+            self.cfn.create_stack(StackName=f"{self.name}-{number}", TemplateURL=url)
+            self.assertEqual(self.followed(f"{self.name}-{number}")[-1], "CREATE_COMPLETE")
+        self.assertIn("S3 error: Access Denied", self.refused(
+            self.cfn.validate_template, TemplateURL="https://templates.s3.eu-west-1.amazonaws.com/gone.yaml")[1])
+
     def test_drift_by_hand(self):
         self.a_stack()
         self.order_cfn(drift=[{"stack": self.name, "resource": "Queue", "properties": {"DelaySeconds": 9}}])

@@ -26,12 +26,16 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import autoscaling  # noqa: E402
 import cloudformation  # noqa: E402
+import cloudwatch  # noqa: E402
 import ec2  # noqa: E402
 import ecr  # noqa: E402
 import ecs  # noqa: E402
 import elbv2  # noqa: E402
+import iam  # noqa: E402
 import logs  # noqa: E402
 import s3  # noqa: E402
+import secretsmanager  # noqa: E402
+import ssm  # noqa: E402
 import sts  # noqa: E402
 import wire  # noqa: E402
 
@@ -54,10 +58,14 @@ class World:
             "elbv2": elbv2.Elbv2(self),
             "autoscaling": autoscaling.Autoscaling(self),
             "cloudformation": cloudformation.CloudFormation(self),
+            "cloudwatch": cloudwatch.CloudWatch(self),
             "ecr": ecr.Ecr(self),
             "ecs": ecs.Ecs(self),
+            "iam": iam.Iam(self),
             "logs": logs.Logs(self),
             "s3": s3.S3(self),
+            "secretsmanager": secretsmanager.SecretsManager(self),
+            "ssm": ssm.Ssm(self),
             "sts": sts.Sts(self),
         }
 

@@ -128,11 +128,13 @@ class Stack:
         yield
         failed = yield from self._apply(target)
         self.policy_meanwhile = None
-        if failed or self._cancelled:
-            if keep_failed and not self._cancelled:
+        alarm = self.service.alarm(self.settings.get("RollbackConfiguration", {}))
+        if failed or alarm or self._cancelled:
+            if keep_failed and failed:
                 self.deployed = target
                 return self.say("UPDATE_FAILED", self._failed_words(failed))
-            self.say("UPDATE_ROLLBACK_IN_PROGRESS", "User Initiated" if self._cancelled else self._failed_words(failed))
+            reason = self._failed_words(failed) or f"The following rollback triggers are in ALARM state: [{alarm}]"
+            self.say("UPDATE_ROLLBACK_IN_PROGRESS", "User Initiated" if self._cancelled else reason)
             yield
             return (yield from self._roll_back(before))
         self.say("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS")
