@@ -20,9 +20,11 @@ class ChangeSets:
         name, stack_name, kind = params["ChangeSetName"], params["StackName"], params.get("ChangeSetType", "UPDATE")
         if not re.fullmatch(NAME, name) or len(name) > 128:
             raise pattern_error(name, "changeSetName", NAME)
+        if kind == "IMPORT":
+            raise Refusal("NotImplemented", "the double imports no resources", 501)
         stack = self._find(stack_name)
         old = self._find_change_set(name, stack) if stack else None
-        if old:
+        if old and old["execution"] not in ("EXECUTE_COMPLETE", "EXECUTE_FAILED"):  # theirs are free again
             return self._same_change_set(old, params)
         if kind == "UPDATE":
             stack = self._stack(stack_name)
@@ -63,7 +65,8 @@ class ChangeSets:
         return {"Id": old["id"], "StackId": old["stack"].id}
 
     def _find_change_set(self, name, stack):
-        return next((one for one in self.change_sets if one["id"] == name or one["name"] == name and one["stack"] is stack), None)
+        fits = [one for one in self.change_sets if one["id"] == name or one["name"] == name and one["stack"] is stack]
+        return fits[-1] if fits else None
 
     def _change_set(self, params):
         name = params["ChangeSetName"]
@@ -131,6 +134,8 @@ class ChangeSets:
         if one["kind"] == "UPDATE":
             self._updatable(stack)
         asked = one["params"]
+        if "OnStackFailure" in asked and "DisableRollback" in params:
+            raise invalid("DisableRollback can not be specified for a change set that was created with OnStackFailure.")
         stack.settings |= {key: asked[key] for key in SETTINGS if key in asked}
         keep = params.get("DisableRollback", False)
         work = stack.creating(one["target"], asked.get("OnStackFailure", "DO_NOTHING" if keep else "ROLLBACK")) \
@@ -140,9 +145,10 @@ class ChangeSets:
         stack.start(self._executing(one, work), params.get("ClientRequestToken"))
         return {}
 
-    @staticmethod
-    def _executing(one, work):
+    def _executing(self, one, work):
         yield from work
+        self.change_sets = [other for other in self.change_sets if other["stack"] is not one["stack"] or
+                            other["execution"] != "OBSOLETE"]  # CloudFormation deletes all the others
         done = one["stack"].status in ("CREATE_COMPLETE", "UPDATE_COMPLETE")
         one["execution"] = "EXECUTE_COMPLETE" if done else "EXECUTE_FAILED"
 

@@ -136,8 +136,10 @@ class Difference:
                         for cause in self._causes(raw_old.get(key), raw_new.get(key)))
 
     def _causes(self, raw_old, raw_new):
-        """[(evaluation, source, causing entity)] of a property that changes."""
-        causes = [("Static", "DirectModification", None)] if raw_old != raw_new else []
+        """[(evaluation, source, causing entity)] of a property that changes. What a parameter changes AWS tells as a dynamic
+        modification too.
+        """
+        causes = [("Static" if raw_old != raw_new else "Dynamic", "DirectModification", None)]
         for name, attribute in sorted(mentions(raw_new), key=str):
             if self._changed_parameter(name):
                 causes.append(("Static", "ParameterReference", name))
@@ -145,7 +147,9 @@ class Difference:
                 causes.append(("Dynamic", "ResourceAttribute", f"{name}.{attribute}"))
             elif name in self._by_name and self._by_name[name].get("Replacement") != "False":
                 causes.append(("Dynamic", "ResourceReference", name))
-        return causes or [("Static", "DirectModification", None)]
+        if len(causes) == 1:  # by a condition, say
+            return [("Static", "DirectModification", None)]
+        return causes if causes[1][0] == "Static" or raw_old != raw_new else causes[1:]
 
     def _other_attributes(self, resource, before):
         for key in OTHER_ATTRIBUTES:

@@ -28,7 +28,7 @@ from stacks import NAME, SETTINGS, Stack, pattern_error
 from templates import Template, invalid
 from wire import Refusal
 
-MOST_TEMPLATE = 51200  # bytes of a TemplateBody
+MOST_TEMPLATE, MOST_TEMPLATE_AT_URL = 51200, 1000000  # bytes
 
 
 class CloudFormation(ChangeSets):
@@ -189,7 +189,10 @@ class CloudFormation(ChangeSets):
                 raise invalid("Template can not be reused: the stack has none.")
             return stack.deployed.template
         if given == ["TemplateURL"]:
-            return Template(self._template_at(params["TemplateURL"]))
+            text = self._template_at(params["TemplateURL"])
+            if len(text.encode()) > MOST_TEMPLATE_AT_URL:
+                raise invalid(f"Template may not exceed {MOST_TEMPLATE_AT_URL} bytes in size.")
+            return Template(text)
         if len(params["TemplateBody"].encode()) > MOST_TEMPLATE:
             raise invalid(f"1 validation error detected: Value '{params['TemplateBody'][:20]}…' at 'templateBody' failed to "
                           f"satisfy constraint: Member must have length less than or equal to {MOST_TEMPLATE}")

@@ -415,11 +415,19 @@ Outputs: {{Id: {{Value: !GetAtt Inner.Outputs.Id}}}}"""
 
     def test_a_template_from_a_bucket(self):
         self.order(s3={"buckets": [{"name": "templates"}], "objects": [{"bucket": "templates", "key": "a b.yaml", "body": ONE}]})
-        for number, url in enumerate(("https://templates.s3.eu-west-1.amazonaws.com/a%20b.yaml", f"{self.url}/templates/a%20b.yaml")):
+        for number, place in enumerate(("https://templates.s3.eu-west-1.amazonaws.com", f"{self.url}/templates")):
+            url = f"{place}/a%20b.yaml"
             self.cfn.create_stack(StackName=f"{self.name}-{number}", TemplateURL=url)
             self.assertEqual(self.followed(f"{self.name}-{number}")[-1], "CREATE_COMPLETE")
         self.assertIn("S3 error: Access Denied", self.refused(
             self.cfn.validate_template, TemplateURL="https://templates.s3.eu-west-1.amazonaws.com/gone.yaml")[1])
+
+    def test_a_template_at_a_url_that_is_too_long(self):
+        self.order_cfn(templates={f"http://templates/{name}": ONE + "\n#" + "x" * size
+                                  for name, size in (("long", 51200), ("too", 10**6))})
+        self.cfn.validate_template(TemplateURL="http://templates/long")
+        self.assertEqual(self.refused(self.cfn.validate_template, TemplateURL="http://templates/too")[1],
+                         "Template may not exceed 1000000 bytes in size.")
 
     def test_drift_by_hand(self):
         self.a_stack()
@@ -464,6 +472,8 @@ Outputs: {{Id: {{Value: !GetAtt Inner.Outputs.Id}}}}"""
         details = changes["Web"]["Details"]
         self.assertIn({"Target": {"Attribute": "Properties", "Name": "ImageId", "RequiresRecreation": "Always"},
                        "Evaluation": "Static", "ChangeSource": "ParameterReference", "CausingEntity": "AmiId"}, details)
+        self.assertIn({"Target": {"Attribute": "Properties", "Name": "ImageId", "RequiresRecreation": "Always"},
+                       "Evaluation": "Dynamic", "ChangeSource": "DirectModification"}, details)
         self.assertEqual(changes["Address"]["Details"][0]["ChangeSource"], "ResourceReference")
         self.assertEqual(changes["Address"]["Details"][0]["Evaluation"], "Dynamic")
         self.assertEqual(self.look()["StackStatus"], "CREATE_COMPLETE", "nothing has happened yet")
@@ -538,6 +548,10 @@ Outputs: {{Id: {{Value: !GetAtt Inner.Outputs.Id}}}}"""
         second = self.a_change_set("second", Parameters=given(AmiId="ami-4", Count=None))["ChangeSetId"]
         self.cfn.execute_change_set(ChangeSetName=first)
         self.assertEqual(self.rested(second)["ExecutionStatus"], "OBSOLETE")
+        self.followed()
+        self.assertEqual(self.refused(self.cfn.describe_change_set, ChangeSetName=second)[0], "ChangeSetNotFound")
+        self.assertEqual(self.rested(first)["ExecutionStatus"], "EXECUTE_COMPLETE")
+        self.a_change_set("first", Parameters=given(AmiId="ami-5", Count=None))  # its name is free again
 
     def test_the_name_of_a_change_set(self):
         self.a_stack()
@@ -550,6 +564,17 @@ Outputs: {{Id: {{Value: !GetAtt Inner.Outputs.Id}}}}"""
         self.assertIn("regular expression pattern", self.refused(
             self.cfn.create_change_set, StackName=self.name, ChangeSetName="1_", UsePreviousTemplate=True)[1])
         self.assertEqual([one["ChangeSetName"] for one in self.cfn.list_change_sets(StackName=self.name)["Summaries"]], ["c1"])
+
+    def test_a_new_stack_that_fails(self):
+        for choice, end in (("DELETE", "DELETE_COMPLETE"), ("DO_NOTHING", "CREATE_FAILED"), ("ROLLBACK", "ROLLBACK_COMPLETE")):
+            name = f"{self.name}{choice[:2]}"
+            self.order_cfn(failures=[{"stack": name, "resource": "Web", "reason": "no"}])
+            one = self.a_change_set(StackName=name, TemplateBody=ONE, ChangeSetType="CREATE", OnStackFailure=choice)
+            self.assertIn("OnStackFailure", self.refused(self.cfn.execute_change_set, ChangeSetName=one["ChangeSetId"],
+                                                         DisableRollback=False)[1])
+            self.cfn.execute_change_set(ChangeSetName=one["ChangeSetId"])
+            self.assertEqual(self.followed(one["StackId"])[-1], end)
+            self.assertEqual(self.rested(one["ChangeSetId"])["ExecutionStatus"], "EXECUTE_FAILED")
 
     def test_pages_of_changes(self):
         resources = "".join(f"  T{number}: {{Type: 'AWS::SNS::Topic'}}\n" for number in range(5))

@@ -84,7 +84,7 @@ class Ecr:
         repository = self.repository(name)
         digest = f"sha256:{hashlib.sha256(manifest.encode()).hexdigest()}"
         holder = self._tagged(repository, tag) if tag else None
-        if holder and holder != digest and repository["facts"]["imageTagMutability"] == "IMMUTABLE":
+        if holder and repository["facts"]["imageTagMutability"] == "IMMUTABLE":
             raise Refusal("ImageTagAlreadyExistsException", f"The image tag '{tag}' already exists in the '{name}' repository "
                           "and cannot be overwritten because the repository is immutable.")
         known = digest in repository["images"] and (tag is None or holder == digest)

@@ -155,11 +155,12 @@ class Ecr(Asked):
         self.order(ecr={"repositories": [{"name": self.name, "immutable": True}]})
         token = self.login()
         self.assertEqual(self.push(token, "v1")[0], 201)
-        self.assertEqual(self.push(token, "v1")[0], 201, "the same image once more")
-        status, body = self.push(token, "v1", b"other")
-        self.assertEqual((status, json.loads(body)["errors"][0]), (400, {
-            "code": "TAG_INVALID", "message": f"The image tag 'v1' already exists in the '{self.name}' repository and cannot be "
-                                              "overwritten because the repository is immutable."}))
+        for content in (b"layer", b"other"):  # the same image once more is refused too
+            status, body = self.push(token, "v1", content)
+            self.assertEqual((status, json.loads(body)["errors"][0]), (400, {
+                "code": "TAG_INVALID", "message": f"The image tag 'v1' already exists in the '{self.name}' repository and "
+                                                  "cannot be overwritten because the repository is immutable."}))
+        self.assertEqual(self.push(token, "v2")[0], 201)
 
     def test_another_registry(self):
         manifest = json.dumps({"schemaVersion": 2, "mediaType": MANIFEST, "config": {}, "layers": []}).encode()

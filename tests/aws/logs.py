@@ -190,6 +190,8 @@ class Logs:
         stream, events = self._stream(params), params["logEvents"]
         self._check_batch(events)
         kept, rejected = self._in_time(events, self.groups[params["logGroupName"]]["retention"])
+        if kept and kept[-1]["timestamp"] - kept[0]["timestamp"] > DAY:
+            raise invalid("The batch of log events in a single PutLogEvents request cannot span more than 24 hours.")
         self._add(stream, kept)
         return {"nextSequenceToken": f"{next(self.numbers):056d}"} | ({"rejectedLogEventsInfo": rejected} if rejected else {})
 
@@ -203,8 +205,6 @@ class Logs:
         times = [event["timestamp"] for event in events]
         if times != sorted(times):
             raise invalid("Log events in a single PutLogEvents request must be in chronological order.")
-        if times[-1] - times[0] > DAY:
-            raise invalid("The batch of log events in a single PutLogEvents request cannot span more than 24 hours.")
 
     def _in_time(self, events, retention):
         """(the events that are kept, what is told of the others): indices, the one of what is too old exclusive."""

@@ -75,9 +75,10 @@ class Logs(Asked):
     def test_events_that_are_out_of_time(self):
         answer = self.put((0, "now"), (3 * 3600 * 1000, "too new"), (3 * 3600 * 1000 + 1, "too new"))
         self.assertEqual(answer["rejectedLogEventsInfo"], {"tooNewLogEventStartIndex": 1})
-        answer = self.put((-14 * DAY - 9000, "too old"), (-14 * DAY + 9000, "old"))
+        answer = self.put((-14 * DAY - 9000, "too old"), (-14 * DAY + 9000, "old"), (-13 * DAY, "more"))
         self.assertEqual(answer["rejectedLogEventsInfo"], {"tooOldLogEventEndIndex": 1})
-        self.assertEqual(self.texts(self.get(startFromHead=True)), ["old", "now"])
+        self.put((-20 * DAY, "too old counts for no span"), (0, "y"))
+        self.assertEqual(self.texts(self.get(startFromHead=True)), ["old", "more", "now", "y"])
 
     def test_batches_that_are_refused(self):
         large = "x" * (262144 - 26)
