@@ -67,6 +67,7 @@ class World:
             "secretsmanager": secretsmanager.SecretsManager(self),
             "ssm": ssm.Ssm(self),
             "sts": sts.Sts(self),
+            "cloudformation": cloudformation.CloudFormation(self),  # the last to take orders: it asks the others
         }
 
     @staticmethod
