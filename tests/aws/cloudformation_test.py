@@ -370,7 +370,8 @@ class CloudFormation(Asked):
         self.cfn.delete_stack(StackName=self.name)
         second = self.cfn.describe_stack_events(StackName=self.name, NextToken=first["NextToken"])
         self.assertEqual([one["EventId"] for one in second["StackEvents"]], every[4:8])
-        self.assertEqual(self.refused(self.cfn.describe_stack_events, StackName=self.name, NextToken="what")[1], "Invalid NextToken")
+        _, said, _ = self.refused(self.cfn.describe_stack_events, StackName=self.name, NextToken="what")
+        self.assertEqual(said, "Invalid NextToken")
 
     def test_a_token_is_of_one_call(self):
         self.a_stack()

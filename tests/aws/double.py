@@ -57,7 +57,6 @@ class World:
             "ec2": ec2.Ec2(self),
             "elbv2": elbv2.Elbv2(self),
             "autoscaling": autoscaling.Autoscaling(self),
-            "cloudformation": cloudformation.CloudFormation(self),
             "cloudwatch": cloudwatch.CloudWatch(self),
             "ecr": ecr.Ecr(self),
             "ecs": ecs.Ecs(self),
