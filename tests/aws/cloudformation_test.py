@@ -362,6 +362,17 @@ class CloudFormation(Asked):
         pages = self.cfn.get_paginator("describe_stack_events").paginate(StackName=self.name)
         self.assertEqual([one["EventId"] for page in pages for one in page["StackEvents"]], [one["EventId"] for one in every])
 
+    def test_events_that_come_between_two_pages(self):
+        self.a_stack()
+        every = [one["EventId"] for one in self.events()[::-1]]
+        self.order_cfn(page=4)
+        first = self.cfn.describe_stack_events(StackName=self.name)
+        self.cfn.delete_stack(StackName=self.name)
+        second = self.cfn.describe_stack_events(StackName=self.name, NextToken=first["NextToken"])
+        self.assertEqual([one["EventId"] for one in second["StackEvents"]], every[4:8])
+        _, said, _ = self.refused(self.cfn.describe_stack_events, StackName=self.name, NextToken="what")
+        self.assertEqual(said, "Invalid NextToken")
+
     def test_a_token_is_of_one_call(self):
         self.a_stack()
         self.update(parameters=given(AmiId="ami-2"), ClientRequestToken=self.name)

@@ -135,6 +135,16 @@ class Ecr(Asked):
         found = self.ecr.describe_images(repositoryName=self.name, imageIds=[{"imageTag": "v1"}])["imageDetails"][0]
         self.assertEqual(found["imageDigest"], answer.headers["Docker-Content-Digest"])
 
+    def test_pushes_that_are_refused(self):
+        token, digest = self.login(), f"sha256:{hashlib.sha256(b'announced').hexdigest()}"
+        answer, _ = self.ask("POST", f"/v2/{self.name}/blobs/uploads/", token)
+        answer, body = self.ask("PUT", f"{answer.headers['Location']}?digest={digest}", token, b"sent")
+        self.assertEqual((answer.status, json.loads(body)["errors"][0]["code"]), (400, "DIGEST_INVALID"))
+        part = {"digest": digest, "size": 4, "mediaType": "application/octet-stream"}
+        manifest = json.dumps({"schemaVersion": 2, "mediaType": MANIFEST, "config": part, "layers": []}).encode()
+        answer, body = self.ask("PUT", f"/v2/{self.name}/manifests/v1", token, manifest, **{"Content-Type": MANIFEST})
+        self.assertEqual((answer.status, json.loads(body)["errors"][0]["code"]), (400, "BLOB_UNKNOWN"))
+
     def test_who_may_push(self):
         answer, _ = self.ask("GET", "/v2/")
         self.assertEqual(answer.status, 401)

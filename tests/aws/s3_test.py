@@ -236,6 +236,8 @@ class S3(Asked):
         self.assertEqual(self.refused(self.complete, upload=upload, parts=[{"PartNumber": 9, "ETag": '"0"'}])[0], "InvalidPart")
         self.assertEqual(self.refused(self.complete, upload=upload, parts=[])[0], "MalformedXML")
         self.assertEqual(self.refused(self.s3.upload_part, **upload, PartNumber=10001, Body=b"")[0], "InvalidArgument")
+        damaged = {**upload, "PartNumber": 3, "Body": b"x", "ChecksumSHA1": "AAAA"}
+        self.assertEqual(self.refused(self.s3.upload_part, **damaged)[0], "BadDigest")
         self.complete(upload, parts[1:])
         self.assertEqual(self.refused(self.s3.upload_part, **upload, PartNumber=1, Body=b"")[::2], ("NoSuchUpload", 404))
 
@@ -257,6 +259,8 @@ class S3(Asked):
             answer = self.raw("POST", path, body.encode())
             self.assertEqual(answer.status, 200)
             self.assertIn(b"<Error><Code>InternalError</Code>", answer.read())
+            there = self.s3.list_objects_v2(Bucket=self.bucket, Prefix=f"late{done}")["KeyCount"]
+            self.assertEqual(there, int(done))
             answer = self.raw("POST", path, body.encode())
             self.assertEqual(answer.status, 200)
             self.assertIn(b"<ETag>", answer.read())
