@@ -98,7 +98,7 @@ constexpr Field<Cfn::Record> record_fields[] = {
 };
 
 bool read_record(Reader& reader, const Key& key, Yaml yaml, Cfn& out) {
-  Cfn::Record& record = out.record.emplace();
+  Cfn::Record& record = out.record.emplace(Cfn::Record{});
   if (!reader.fields(key, yaml, record_fields, record)) return false;
   return is_given(yaml, "file") || record.template_defaults ||
          reader.wrong(key, yaml, "needs `file` or `template: true`",
@@ -113,7 +113,7 @@ constexpr Field<Cfn::Rehearse> rehearse_fields[] = {
 };
 
 bool read_rehearse(Reader& reader, const Key& key, Yaml yaml, Cfn& out) {
-  Cfn::Rehearse& rehearse = out.rehearse.emplace();
+  Cfn::Rehearse& rehearse = out.rehearse.emplace(Cfn::Rehearse{});
   return reader.fields(key, yaml, rehearse_fields, rehearse) &&
          require(reader, key, yaml, {"stack", "verify"},
                  "for example `rehearse: { stack: hello-test, verify: ./verify.sh }`");
