@@ -131,6 +131,7 @@ class Adviser {
       look_at_needs(job);
       look_at_dependencies(job);
       look_at_caches(job);
+      look_at_step(job);
       look_at_secrets(job);
     }
     return findings_.take();
@@ -290,7 +291,9 @@ class Adviser {
     }
   }
 
-  static bool leaves_something(const Job& job) { return job.artifacts.any_paths() || !job.artifacts.reports.empty(); }
+  static bool leaves_something(const Job& job) {
+    return job.step || job.artifacts.any_paths() || !job.artifacts.reports.empty();
+  }
 
   void look_at_dependencies(const Job& job) {
     if (!job.dependencies) return;
@@ -365,10 +368,21 @@ class Adviser {
     }
   }
 
+  // --- steps
+
+  void look_at_step(const Job& job) {
+    const std::optional<std::chrono::seconds> wait = job.step ? wait_of(*job.step) : std::nullopt;
+    if (!wait || !job.timeout || *job.timeout >= *wait) return;
+    findings_.warning(job.step_mark,
+                      fmt::format("`wait` of job \"{}\" is longer than its `timeout`, which ends it first", job.name),
+                      "raise `timeout`, or lower `wait`");
+  }
+
   // --- secrets
 
   void look_at_secrets(const Job& job) {
     look_at_variables(job.variables);
+    look_at_texts(job);
     for (const Service& service : job.services) look_at_variables(service.variables);
     for (const Rule& rule : job.rules ? *job.rules : std::vector<Rule>()) look_at_variables(rule.variables);
     for (const auto* commands : {&job.script.before, &job.script.main, &job.script.after}) {
@@ -380,6 +394,22 @@ class Adviser {
         }
       }
     }
+  }
+
+  void look_at_texts(const Job& job) {
+    const auto look = [&](std::string_view where, Mark mark, const std::string& text) {
+      const std::string_view what = secrets_.known_form(text);
+      if (what.empty()) return;
+      findings_.warning(mark,
+                        fmt::format("`{}` of job \"{}\" has what looks like {} in plain text", where, job.name, what),
+                        "take it out of the file and give it with `--secret NAME`, or in the project's secrets");
+    };
+    if (job.step) {
+      Step step = *job.step;
+      for_each_text(step, [&](const std::string& text) { look(key_of(step), job.step_mark, text); });
+    }
+    std::vector<Notify> notify = job.notify;
+    for_each_text(notify, [&](const std::string& text) { look("notify", job.mark, text); });
   }
 
   void look_at_variables(const Variables& variables) {

@@ -14,6 +14,7 @@ namespace pipelines {
 //  - `when: on_failure` where nothing before can fail, a `when` that every rule replaces;
 //  - `needs` on a manual job that nobody is made to start, artifacts taken from jobs that leave none;
 //  - artifacts that are laid over a cache of the same place;
+//  - a step that waits for longer than its job may last;
 //  - secrets in plain text.
 // `pipeline` is one that parse() found no error in.
 std::vector<Diagnostic> advise(const Pipeline& pipeline);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <optional>
 #include <span>
 #include <string>
@@ -46,6 +47,7 @@ class Checker {
         continue;
       }
       check_work(job, drafts_[i]);
+      check_monitor(job, drafts_[i]);
       check_delay(job, drafts_[i]);
       check_policies(job, drafts_[i]);
       check_on_stop(job, drafts_[i]);
@@ -199,6 +201,47 @@ class Checker {
     }
   }
 
+  static bool is_given(const JobDraft& draft, std::string_view keyword) {
+    const Yaml value = draft.body ? draft.body.find(keyword) : Yaml();
+    return value && !value.is_null();
+  }
+
+  // A built-in step is all the work of its job; one that the runner does itself has no script around it either.
+  void check_step(const Job& job, const JobDraft& draft, std::string_view step) {
+    std::vector<std::string_view> others = {"script", "run"};
+    others.insert(others.end(), std::begin(step_keywords), std::end(step_keywords));
+    for (const std::string_view other : others) {
+      if (other == step || !is_given(draft, other)) continue;
+      findings_.error(
+          draft.body.find_key(other).mark(),
+          fmt::format("job \"{}\" has `{}` and `{}`, which exclude each other", job.written_name(), step, other),
+          "make a job of each", {draft.body.find_key(step).mark()});
+    }
+    for (std::size_t i = 0; i < draft.body.size() && !draft.has_sandbox(); ++i) {
+      const Yaml key = draft.body.key(i);
+      if (is_of_sandbox(key.text()) && is_given(draft, key.text())) say_without_script(job, key, step);
+    }
+  }
+
+  void say_without_script(const Job& job, Yaml key, std::string_view step) {
+    const std::string_view keyword = key.text();
+    const std::string said = fmt::format("`{}` of job \"{}\", whose `{}` is done by the runner itself, has no effect",
+                                         keyword, job.written_name(), step);
+    if (keyword == "image" || keyword == "services" || keyword == "cache") {
+      findings_.warning(key.mark(), said, "remove it");
+    } else {
+      findings_.error(key.mark(), said, "put the commands into a job of their own, and let this one need it");
+    }
+  }
+
+  void check_monitor(const Job& job, const JobDraft& draft) {
+    if (!is_given(draft, "monitor") || !job.monitor || !job.monitor->rollback.value_or(false)) return;
+    if (draft.spoilt || (job.step && can_roll_back(*job.step))) return;
+    findings_.error(draft.body.find("monitor").mark(),
+                    fmt::format("`monitor:rollback` of job \"{}\", which has nothing to take back", job.written_name()),
+                    "only deploy:ecs, deploy:asg and deploy:cloudformation can be rolled back");
+  }
+
   void check_work(const Job& job, const JobDraft& draft) {
     if (job.trigger) {
       check_trigger(job, draft);
@@ -206,6 +249,11 @@ class Checker {
     }
     if (draft.body && draft.body.find_key("trigger")) {
       return;  // one that could not be read
+    }
+    for (const std::string_view step : step_keywords) {
+      if (!is_given(draft, step)) continue;
+      check_step(job, draft, step);
+      return;
     }
     if (draft.has_run && draft.body.find("run") && !draft.body.find("run").is_null()) {
       check_run(job, draft);

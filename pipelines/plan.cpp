@@ -13,9 +13,11 @@
 namespace pipelines {
 namespace {
 
+// A built-in step leaves its outputs.
 bool can_leave_artifacts(const Job& job) {
-  return job.artifacts.any_paths() || std::any_of(job.artifacts.reports.begin(), job.artifacts.reports.end(),
-                                                  [](const Report& report) { return report.kind == "dotenv"; });
+  return job.step || job.artifacts.any_paths() ||
+         std::any_of(job.artifacts.reports.begin(), job.artifacts.reports.end(),
+                     [](const Report& report) { return report.kind == "dotenv"; });
 }
 
 const Rule* deciding_rule(const Job& job, const PlannedJob& planned) {

@@ -83,7 +83,7 @@ struct PlannedJob {
   bool dag = false;
   std::vector<PlannedNeed> needs;
   std::optional<std::vector<JobIndex>> dependencies;  // the included ones of Job::dependencies
-  bool leaves_artifacts = false;                      // it can: has artifacts paths, untracked or a dotenv report
+  bool leaves_artifacts = false;  // it can: has artifacts paths, untracked or a dotenv report, or a step
 };
 
 // Holds decisions only. What can be said of a job from them and from the pipeline is made when it is asked for:

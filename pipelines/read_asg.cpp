@@ -205,22 +205,24 @@ bool check_refresh(Reader& reader, const Key& key, Yaml yaml, const Asg& out) {
 
 // What is waited for in any case must fit into `wait`, or no rollout could ever pass.
 bool check_wait(Reader& reader, const Key& key, Yaml yaml, const Asg& out) {
-  const auto too_short = [&](std::string_view name, std::chrono::seconds needed) {
+  const auto too_short = [&](std::string_view name, std::chrono::seconds needed, std::string_view hint) {
     return reader.wrong(
         {&key, name}, yaml.find_key(name),
         fmt::format("takes {} minutes, and `wait` is {}", std::chrono::ceil<std::chrono::minutes>(needed).count(),
                     std::chrono::floor<std::chrono::minutes>(out.wait).count()),
-        "raise `wait`");
+        std::string(hint));
   };
   bool good = true;
   if (const auto baking = out.bake_time.value_or(std::chrono::seconds(0)); baking >= out.wait) {
-    good = too_short("bake_time", baking);
+    good = too_short("bake_time", baking, "raise `wait`");
   }
-  if (out.bake >= out.wait) good = too_short("bake", out.bake);
+  if (out.bake >= out.wait) good = too_short("bake", out.bake, "raise `wait`");
   const auto stops = std::ranges::count_if(out.checkpoints, [](int percent) { return percent < 100; });
   const std::chrono::seconds resting = out.checkpoint_delay.value_or(usual_checkpoint_delay) * stops;
   const bool asked = out.checkpoint_approval && !out.checkpoint_delay;
-  if (stops > 0 && !asked && resting >= out.wait) good = too_short("checkpoints", resting);
+  if (stops > 0 && !asked && resting >= out.wait) {
+    good = too_short("checkpoints", resting, "raise `wait`, or write a shorter `checkpoint_delay`");
+  }
   return good;
 }
 

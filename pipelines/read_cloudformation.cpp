@@ -63,6 +63,32 @@ constexpr Shape one_or_several_of{[] {
   return any_shape_of({words<Words>.json(), list_shape(words<Words>.json())});
 }};
 
+// Values of a list are separated by commas, as CommaDelimitedList and List<…> have them.
+struct Parameters {
+  bool read(Reader& reader, const Key& key, Yaml yaml, TextMap& out) const {
+    if (!yaml.is_mapping()) return pipelines::read(reader, key, yaml, out);
+    bool good = true;
+    for (std::size_t i = 0; i < yaml.size(); ++i) {
+      auto& [name, value] = out.emplace_back(yaml.key(i).text(), "");
+      const Key of_one{&key, yaml.key(i).text()};
+      if (!yaml.value(i).is_sequence()) {
+        good = read_value(reader, of_one, yaml.value(i), value) && good;
+        continue;
+      }
+      for (std::size_t item = 0; item < yaml.value(i).size(); ++item) {
+        std::string part;
+        good = read_value(reader, of_one, yaml.value(i).item(item), part) && good;
+        value += (item == 0 ? "" : ",") + part;
+      }
+    }
+    return good;
+  }
+  std::string shape(const TextMap*) const {
+    const std::string one = R"({"type":["string","number","boolean","null"]})";
+    return R"({"type":"object","additionalProperties":)" + any_shape_of({one, list_shape(one)}) + "}";
+  }
+};
+
 // --- record, rehearse ------------------------------------------------------------------------------------------------
 
 constexpr Field<Cfn::Record> record_fields[] = {
@@ -72,7 +98,7 @@ constexpr Field<Cfn::Record> record_fields[] = {
 };
 
 bool read_record(Reader& reader, const Key& key, Yaml yaml, Cfn& out) {
-  Cfn::Record& record = out.record.emplace();
+  Cfn::Record& record = out.record.emplace(Cfn::Record{});
   if (!reader.fields(key, yaml, record_fields, record)) return false;
   return is_given(yaml, "file") || record.template_defaults ||
          reader.wrong(key, yaml, "needs `file` or `template: true`",
@@ -83,11 +109,11 @@ constexpr Field<Cfn::Rehearse> rehearse_fields[] = {
     {"stack", as<&Cfn::Rehearse::stack, Text<stack_name>{}>},
     {"verify", as<&Cfn::Rehearse::verify, Texts<not_empty>{}>},
     {"keep", member<&Cfn::Rehearse::keep>},
-    {"parameters", member<&Cfn::Rehearse::parameters>},
+    {"parameters", as<&Cfn::Rehearse::parameters, Parameters{}>},
 };
 
 bool read_rehearse(Reader& reader, const Key& key, Yaml yaml, Cfn& out) {
-  Cfn::Rehearse& rehearse = out.rehearse.emplace();
+  Cfn::Rehearse& rehearse = out.rehearse.emplace(Cfn::Rehearse{});
   return reader.fields(key, yaml, rehearse_fields, rehearse) &&
          require(reader, key, yaml, {"stack", "verify"},
                  "for example `rehearse: { stack: hello-test, verify: ./verify.sh }`");
@@ -107,7 +133,7 @@ constexpr Field<Cfn> stack_fields[] = {
     {"template", as<&Cfn::template_file, some_text>},
     {"use_previous_template", member<&Cfn::use_previous_template>},
     {"delete", member<&Cfn::delete_stack>},
-    {"parameters", member<&Cfn::parameters>},
+    {"parameters", as<&Cfn::parameters, Parameters{}>},
     {"capabilities", read_capabilities, one_or_several_of<capability_words>},
     {"tags", as<&Cfn::tags, Tags{}>},
     {"role_arn", as<&Cfn::role_arn, Text<forms::arn>{}>},

@@ -69,7 +69,7 @@ constexpr Field<EcsDeploy::CircuitBreaker> breaker_fields[] = {
 };
 
 bool read_breaker(Reader& reader, const Key& key, Yaml yaml, EcsDeploy::Configuration& out) {
-  out.circuit_breaker.emplace();
+  out.circuit_breaker = EcsDeploy::CircuitBreaker{};  // clang 14 cannot emplace a nested struct with initializers
   if (yaml.is_scalar() && yaml.type() == ScalarType::boolean) {
     out.circuit_breaker->enable = scalar_is_true(yaml.text());
     return true;
@@ -88,7 +88,7 @@ constexpr Field<EcsDeploy::Configuration> configuration_fields[] = {
 };
 
 bool read_configuration(Reader& reader, const Key& key, Yaml yaml, EcsDeploy& out) {
-  EcsDeploy::Configuration& configuration = out.deployment_configuration.emplace();
+  EcsDeploy::Configuration& configuration = out.deployment_configuration.emplace(EcsDeploy::Configuration{});
   if (!reader.fields(key, yaml, configuration_fields, configuration)) return false;
   if (configuration.min_healthy == 100 && configuration.max_healthy == 100) {
     return reader.wrong(key, yaml, "leaves no room: with 100% at least and at most no task can be replaced",

@@ -79,10 +79,11 @@ constexpr Field<ImageBuild::CreateRepository> create_fields[] = {
 
 bool read_create(Reader& reader, const Key& key, Yaml yaml, ImageBuild& out) {
   if (yaml.is_scalar() && yaml.type() == ScalarType::boolean) {
-    if (scalar_is_true(yaml.text())) out.create_repository.emplace();
+    if (scalar_is_true(yaml.text())) out.create_repository.emplace(ImageBuild::CreateRepository{});
     return true;
   }
-  return reader.fields(key, yaml, create_fields, out.create_repository.emplace(), "true, false or a mapping");
+  return reader.fields(key, yaml, create_fields, out.create_repository.emplace(ImageBuild::CreateRepository{}),
+                       "true, false or a mapping");
 }
 
 constexpr Shape create_shape{[] { return any_shape_of({R"({"type":"boolean"})", mapping_shape(create_fields)}); }};

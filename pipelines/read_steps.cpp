@@ -273,6 +273,10 @@ bool read_one_of(Reader& reader, const Key& key, Yaml yaml, const Field<Step> (&
   return true;
 }
 
+std::string not_empty_shape(const std::string& mapping) {
+  return mapping.substr(0, mapping.size() - 1) + R"(,"minProperties":1})";
+}
+
 }  // namespace
 
 bool read_scan(Reader& reader, const Key& key, Yaml yaml, std::optional<Step>& out) {
@@ -303,8 +307,8 @@ bool read_rollback(Reader& reader, const Key& key, Yaml yaml, std::optional<Step
   return good;
 }
 
-std::string scan_shape() { return mapping_shape(scan_fields); }
-std::string bake_shape() { return mapping_shape(bake_fields); }
-std::string deploy_shape() { return mapping_shape(deploy_fields); }
+std::string scan_shape() { return not_empty_shape(mapping_shape(scan_fields)); }
+std::string bake_shape() { return not_empty_shape(mapping_shape(bake_fields)); }
+std::string deploy_shape() { return not_empty_shape(mapping_shape(deploy_fields)); }
 
 }  // namespace pipelines

@@ -164,7 +164,7 @@ bool is_address(std::string_view);  // of the web
 inline constexpr Form arn{is_arn, "is no ARN", "for example arn:aws:iam::123456789012:role/deploy"};
 inline constexpr Form bucket{is_bucket, "is no bucket's name",
                              "3 to 63 lower-case letters, digits, dots and hyphens, for example ci-artifacts"};
-inline constexpr Form address{is_address, "is no address", "for example https://example.com/hook"};
+inline constexpr Form address{is_address, "is no address", "for example https://example.com"};
 }  // namespace forms
 
 // --- the kinds, each in a file of its own ----------------------------------------------------------------------------

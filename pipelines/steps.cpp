@@ -210,6 +210,18 @@ std::string describe(const Step& step) {
   return fmt::format("{} {}", key_of(step), what);
 }
 
+std::optional<std::chrono::seconds> wait_of(const Step& step) {
+  return std::visit(
+      [](const auto& s) -> std::optional<std::chrono::seconds> {
+        if constexpr (requires { s.wait; }) {
+          return s.wait;
+        } else {
+          return std::nullopt;
+        }
+      },
+      step);
+}
+
 bool runs_a_tool(const Step& step) {
   return std::holds_alternative<RetireScan>(step) || std::holds_alternative<PackerBake>(step) ||
          std::holds_alternative<Terraform>(step);

@@ -149,6 +149,9 @@ std::vector<std::string> targets_of(const Step&);
 // One line: `deploy.ecs prod/backend`.
 std::string describe(const Step&);
 
+// How long it watches what it started; absent: as long as the job may last. The job's timeout should not be shorter.
+std::optional<std::chrono::seconds> wait_of(const Step&);
+
 // Whether its work is a tool's (retire, packer, terraform), which runs in the job's sandbox like a script.
 bool runs_a_tool(const Step&);
 // Whether it needs the job's sandbox at all: also for `rehearse:verify`.

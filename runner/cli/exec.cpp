@@ -345,6 +345,30 @@ void refuse_jobs_without_image(const Loaded& loaded, const std::string& default_
                   fmt::join(names, ", "), names.size() == 1 ? "has" : "have", names.size() == 1 ? "it" : "them"));
 }
 
+// Those that make_step_executor has. The rest is read and checked, and must not be passed over in silence.
+bool is_carried_out(const pipelines::Step& step) {
+  return std::holds_alternative<pipelines::EcsDeploy>(step) || std::holds_alternative<pipelines::EcsTask>(step) ||
+         std::holds_alternative<pipelines::RetireScan>(step);
+}
+
+void refuse_what_is_not_carried_out(const Loaded& loaded) {
+  std::string lines;
+  const auto refuse = [&](const pipelines::Job& job, const pipelines::Mark& mark, std::string_view what) {
+    lines += fmt::format("{}{}:{}:{}: job \"{}\": {} is not carried out yet", lines.empty() ? "" : "\n",
+                         loaded.parsed.sources.at(mark.source).name, mark.line, mark.column, job.name, what);
+  };
+  for (const auto& planned : loaded.plan.jobs) {
+    const auto& job = loaded.parsed.pipeline.jobs[planned.job];
+    if (!planned.included) continue;
+    if (job.step && !is_carried_out(*job.step)) refuse(job, job.step_mark, pipelines::key_of(*job.step));
+    if (job.monitor) refuse(job, job.mark, "monitor");
+    if (!job.notify.empty()) refuse(job, job.mark, "notify");
+    if (job.s3_artifacts) refuse(job, job.mark, "s3_artifacts");
+    if (job.cloudwatch_logs) refuse(job, job.mark, "cloudwatch_logs");
+  }
+  if (!lines.empty()) throw UsageError(lines);
+}
+
 std::string first_line_of(const std::vector<pipelines::Diagnostic>& diagnostics,
                           const std::vector<pipelines::Source>& sources) {
   for (const auto& diagnostic : diagnostics) {
@@ -392,6 +416,7 @@ ChildLoader child_loader(const Loaded& parent, const Config& config, const ExecO
                               : made_now();
       child->complaint = first_line_of(loaded->parsed.diagnostics, loaded->parsed.sources);
       if (child->complaint.empty()) child->complaint = first_line_of(loaded->plan.diagnostics, loaded->parsed.sources);
+      if (child->complaint.empty()) refuse_what_is_not_carried_out(*loaded);
       if (child->complaint.empty() && config.executor.value != ExecutorKind::shell) {
         refuse_jobs_without_image(*loaded, config.image.value);
       }
@@ -471,6 +496,7 @@ int start(Store& store, const Start& what) {
 int start(Store& store, const Start& what, const std::stop_token& interrupted, Hurried& hurried) {
   const Loaded& loaded = what.loaded;
   const bool shell = what.config.executor.value == ExecutorKind::shell;
+  refuse_what_is_not_carried_out(loaded);
   if (!shell) refuse_jobs_without_image(loaded, what.config.image.value);
 
   const fs::path work = make_work_directory(store);

@@ -57,11 +57,11 @@ std::string shown(const json& value) {
 }
 
 void add_differences(std::string& text, const Change& change) {
-  constexpr std::pair<const char*, const char*> keys[] = {
-      {"stage", "stage"}, {"when", "when"}, {"dag", "has needs"}, {"needs", "needs"}, {"reason", "because"}};
+  constexpr std::pair<const char*, const char*> keys[] = {{"stage", "stage"}, {"when", "when"}, {"dag", "has needs"},
+                                                          {"needs", "needs"}, {"step", "step"}, {"reason", "because"}};
   for (const auto& [key, word] : keys) {
-    if (change.before.at(key) == change.after.at(key)) continue;
-    text += fmt::format("      {}: {} → {}\n", word, shown(change.before.at(key)), shown(change.after.at(key)));
+    const json before = change.before.value(key, json("")), after = change.after.value(key, json(""));
+    if (before != after) text += fmt::format("      {}: {} → {}\n", word, shown(before), shown(after));
   }
 }
 

@@ -85,6 +85,7 @@ std::string spine(const Loaded& loaded, std::size_t name_width, bool reasons) {
         line +=
             planned.needs.empty() ? "  ← nothing" : fmt::format("  ← {}", fmt::join(need_names(loaded, planned), ", "));
       }
+      if (job.step) line += "  " + pipelines::describe(*job.step);
       if (reasons) line += fmt::format("  ({})", loaded.plan.reason(pipeline, planned.job));
       line.resize(line.find_last_not_of(' ') + 1);
       text += line + "\n";
@@ -137,7 +138,7 @@ std::string plan_reason(const Loaded& loaded, pipelines::JobIndex job) {
 
 nlohmann::json planned_json(const Loaded& loaded, const pipelines::PlannedJob& planned) {
   const auto& job = loaded.parsed.pipeline.jobs[planned.job];
-  return {
+  nlohmann::json shown = {
       {"name", job.name},
       {"stage", job.stage},
       {"needs", need_names(loaded, planned)},
@@ -146,6 +147,8 @@ nlohmann::json planned_json(const Loaded& loaded, const pipelines::PlannedJob& p
       {"included", planned.included},
       {"reason", plan_reason(loaded, planned.job)},
   };
+  if (job.step) shown["step"] = pipelines::describe(*job.step);
+  return shown;
 }
 
 std::string plan_json(const Loaded& loaded) {
