@@ -22,7 +22,7 @@ class JobDirectoryTest : public testing::TestWithParam<std::string> {
     path_ = path_with(GetParam(), directory_ / "bin");
     std::filesystem::create_directories(project_);
     job_.emplace(JobDirectory::create(directory_ / "job"));
-    bootstrap_ = std::make_unique<Bootstrap>(job_->path(), path_);
+    bootstrap_ = std::make_unique<Bootstrap>(job_->path(), path_, linger_);
     hooks_.dead = [this] { return bootstrap_->dead(); };
     hooks_.kill = [this] {
       ++last_resorts_;
@@ -56,6 +56,7 @@ class JobDirectoryTest : public testing::TestWithParam<std::string> {
 
   TemporaryDirectory directory_;
   std::filesystem::path path_, project_ = directory_ / "project";
+  bool linger_ = false;
   std::optional<JobDirectory> job_;
   std::unique_ptr<Bootstrap> bootstrap_;
   JobDirectory::Hooks hooks_;
@@ -99,9 +100,12 @@ TEST_P(JobDirectoryTest, FileVariablesArePathsOfTheirValue) {
   EXPECT_NE(text.find("$ cat \"$KEY\"\nline '1'\nline $2\n<section_end after_script>"), std::string::npos) << text;
 }
 
-TEST_P(JobDirectoryTest, AFailedJobLingersWhereThatIsWanted) {
-  bootstrap_.reset();
-  bootstrap_ = std::make_unique<Bootstrap>(job_->path(), path_, true);
+class LingeringJobTest : public JobDirectoryTest {
+ protected:
+  LingeringJobTest() { linger_ = true; }
+};
+
+TEST_P(LingeringJobTest, StaysWhenItHasFailed) {
   work_.after_script = {"echo after"};
   const auto followed = run_script({"exit 3"});
   EXPECT_EQ(followed.exit_code, 3);
@@ -111,9 +115,7 @@ TEST_P(JobDirectoryTest, AFailedJobLingersWhereThatIsWanted) {
   EXPECT_FALSE(bootstrap_->dead());
 }
 
-TEST_P(JobDirectoryTest, APassedOrCancelledJobDoesNotLinger) {
-  bootstrap_.reset();
-  bootstrap_ = std::make_unique<Bootstrap>(job_->path(), path_, true);
+TEST_P(LingeringJobTest, EndsWhenItHasPassedOrWasCancelled) {
   const bool cancel = GetParam() != "bash";
   std::jthread stopper;
   if (cancel) {
@@ -443,6 +445,8 @@ TEST_P(JobDirectoryTest, LatencyFromGoToExit) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Shells, JobDirectoryTest, testing::Values("bash", "dash", "busybox"),
+                         [](const auto& shell) { return shell.param; });
+INSTANTIATE_TEST_SUITE_P(Shells, LingeringJobTest, testing::Values("bash", "dash", "busybox"),
                          [](const auto& shell) { return shell.param; });
 
 TEST(JobDirectoryModes, AnyUserOfTheContainerAndNobodyElse) {
