@@ -257,6 +257,7 @@ class Store {
   ~Store();
 
   const std::filesystem::path& file() const;
+    bool make_room = false;  // opened to remove things: the ballast is given up when the disk is too full to open it
   const std::string& owner() const;  // 32 hexadecimal digits, made once per database
   // $XDG_STATE_HOME/runner/runner.db, else ~/.local/state/runner/runner.db, from the values given (empty: unset).
   static std::filesystem::path default_file(std::string_view xdg_state_home, std::string_view home);
