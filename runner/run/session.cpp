@@ -330,7 +330,7 @@ Earlier::Finished Session::finished(const JobRow& job, const std::vector<Artifac
     part.bytes = artifact.bytes;
     finished.end.artifact_files += artifact.files;
     finished.end.artifact_bytes += artifact.bytes;
-    store_.extract(artifact.id, part.directory);
+    store_.extract(artifact.id, part.directory, TakenFor::job);
     finished.collected.push_back(std::move(part));
   }
   finished.end.coverage = job.coverage;
