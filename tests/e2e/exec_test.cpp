@@ -580,7 +580,8 @@ TEST(ExecPretty, IsWhatATerminalGets) {
 TEST(ExecPretty, CiAndDumbTerminalsGetPlain) {
   Project project;
   project.pipeline("build: {script: echo building}");
-  for (const auto& [name, value] : std::map<std::string, std::string>{{"CI", "true"}, {"TERM", "dumb"}}) {
+  using Setting = std::pair<std::string, std::string>;
+  for (const auto& [name, value] : {Setting{"CI", "true"}, Setting{"TERM", "dumb"}, Setting{"TERM", ""}}) {
     Options terminal;
     terminal.terminal = true;
     terminal.env[name] = value;

@@ -526,7 +526,13 @@ TEST(ChooseConsole, IsPrettyOnATerminalAndPlainElsewhere) {
   EXPECT_TRUE(choose({}, true).colour);
   variables["CLICOLOR_FORCE"] = "1";
   EXPECT_TRUE(choose({}, false).colour);
-  variables = {{"TERM", "dumb"}};
+  for (const char* nothing : {"dumb", ""}) {
+    variables = {{"TERM", nothing}};
+    EXPECT_EQ(choose({}, true).kind, ConsoleKind::plain) << nothing;
+    EXPECT_FALSE(choose({}, true).colour) << nothing;
+    EXPECT_FALSE(choose(ConsoleKind::pretty, true).live) << nothing;
+  }
+  variables.clear();
   EXPECT_EQ(choose({}, true).kind, ConsoleKind::plain);
   EXPECT_FALSE(choose(ConsoleKind::pretty, true).live);
 }
