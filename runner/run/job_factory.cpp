@@ -137,6 +137,10 @@ bool choose_project_dir(const VariableSet& expanded, executors::JobSpec& spec, V
   return true;
 }
 
+// CI_JOB_ID: a number of its own for each attempt, as each is a job of its own in GitLab. It can be read: of 1200000302
+// the run is 12, the job its third, the attempt its second.
+std::string job_id_of(const executors::JobId& id) { return fmt::format("{}{:06}{:02}", id.run, id.job, id.attempt); }
+
 }  // namespace
 
 std::string timestamp(Clock::time_point time) {
@@ -323,7 +327,7 @@ JobFactory::Made JobFactory::make(const JobKey& key, const JobInputs& given) con
   const auto predefine = [&](std::string_view name, std::string value) {
     variables.set(name, std::move(value), Precedence::predefined, /*expand=*/false);
   };
-  const std::string job_id = fmt::format("{}{:05}", settings_.run, number);
+  const std::string job_id = job_id_of(spec.id);
   predefine("CI_JOB_ID", job_id);
   predefine("CI_PIPELINE_ID", std::to_string(settings_.run));
   predefine("CI_PIPELINE_IID", std::to_string(settings_.run));

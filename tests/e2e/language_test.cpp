@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include <regex>
+#include <set>
 
 #include "tests/e2e/project.h"
 
@@ -455,6 +456,27 @@ flaky:
   const Result result = project.exec({"--variable", "MARKS=" + (project.home() / "marks").string()});
   EXPECT_EQ(result.code, 0) << result;
   EXPECT_EQ(result.count("job_started", "flaky"), 3U);
+}
+
+TEST(LanguagePredefined, CiJobIdIsAnotherForEachAttempt) {
+  Project project;
+  project.pipeline(R"yml(
+flaky: {retry: 1, script: ['echo "id $CI_JOB_ID"', exit 1]}
+other: {script: ['echo "id $CI_JOB_ID"']}
+)yml");
+  std::vector<std::string> ids;
+  for (int run = 0; run < 2; ++run) {
+    const Result result = project.exec({"--keep-going"});
+    for (const Json& event : result.events) {
+      if (event["event"] != "log") continue;
+      const std::string text = event["text"];
+      if (text.starts_with("id ")) ids.push_back(text.substr(3));
+    }
+  }
+  ASSERT_EQ(ids.size(), 6U);
+  for (const std::string& id : ids) EXPECT_THAT(id, testing::MatchesRegex("[1-9][0-9]+")) << "GitLab's are numbers";
+  EXPECT_EQ(std::set<std::string>(ids.begin(), ids.end()).size(), 6U) << testing::PrintToString(ids);
+  EXPECT_THAT(ids, testing::Contains("100000102")) << "run 1, job 1, attempt 2";
 }
 
 TEST(LanguageRetry, WhenAndExitCodesChoose) {
