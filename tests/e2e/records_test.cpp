@@ -79,7 +79,7 @@ TEST(Records, LookingForThemMakesNothing) {
   run({"cache", "clear", "key"}, 2, "there is no cache key");
   run({"gc"}, 0, "removed 0 expired artifacts");
   run({"doctor", "--remove", "1"}, 2, "nothing is kept");
-  run({"exec", "--dry-run"}, 0, "test");
+  run({"exec", "--executor", "shell", "--dry-run"}, 0, "test");
   run({"plan"}, 0, "test");
 }
 
