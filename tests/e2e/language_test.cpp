@@ -458,6 +458,37 @@ flaky:
   EXPECT_EQ(result.count("job_started", "flaky"), 3U);
 }
 
+// docs.gitlab.com/ci/variables/job_scripts, "Pass an environment variable from the script section to artifacts or
+// cache".
+TEST(LanguagePredefined, GitlabEnvReachesWhatComesAfterTheScript) {
+  constexpr const char* pipeline = R"yml(
+stages: [build, test, deploy]
+build:
+  stage: build
+  variables: {GITLAB_ENV: not this, ARCH: unknown}
+  script:
+    - echo "ARCH=$(echo amd)64" >>$GITLAB_ENV
+    - for a in amd64 unknown; do echo $a >some-file-$a; echo $a >cached-$a; done
+    - echo "RESULT=from $ARCH" >vars-amd64
+  after_script: ['echo "after $ARCH"']
+  artifacts: {paths: [some-file-$ARCH], reports: {dotenv: vars-$ARCH}}
+  cache: {key: k, paths: [cached-$ARCH]}
+use: {stage: test, cache: {key: k, paths: [cached-amd64], policy: pull}, script: ['echo $(ls some-file-* cached-*) "[$ARCH]" "[$RESULT]"']}
+failing: {stage: deploy, script: ['echo NAME=x >>"$GITLAB_ENV"; touch f-x; exit 1'], artifacts: {when: always, paths: [f-$NAME]}, allow_failure: true}
+)yml";
+  for (const char* where : {"shell", "docker", "archive"}) {
+    Project project;
+    project.pipeline(pipeline);
+    if (std::string(where) == "archive") project.configuration("[docker]\nworkspace = \"archive\"\n");
+    const Result result = std::string(where) == "shell" ? project.exec() : project.docker({"--image", "busybox"});
+    EXPECT_EQ(result.code, 0) << where << result;
+    EXPECT_THAT(result.printed("build"), HasSubstr("after amd64\n")) << where;
+    EXPECT_THAT(result.printed("use"), testing::EndsWith("\ncached-amd64 some-file-amd64 [] [from unknown]\n"))
+        << where;
+    EXPECT_THAT(project.run({"artifacts", "failing"}).out, HasSubstr("f-x")) << where;
+  }
+}
+
 TEST(LanguagePredefined, CiJobIdIsAnotherForEachAttempt) {
   Project project;
   project.pipeline(R"yml(

@@ -100,6 +100,22 @@ TEST_P(JobDirectoryTest, FileVariablesArePathsOfTheirValue) {
   EXPECT_NE(text.find("$ cat \"$KEY\"\nline '1'\nline $2\n<section_end after_script>"), std::string::npos) << text;
 }
 
+TEST_P(JobDirectoryTest, WhatTheJobExportsIsThereAfterwards) {
+  work_.environment = {{"GITLAB_ENV", (job_->path() / exported_file).string()}, {"KEPT", "as it is"}};
+  work_.after_script = {R"(echo "[$ONE] [$TWO] [$KEPT] [$(env | grep -c THREE)] [${REPLY-unset}]")"};
+  const auto followed = run_script(
+      {R"(printf 'ONE=1\n\n  TWO=a b=$c "d" \nnot this\nBAD-NAME=x\n=x\n7=x\nTHREE=no newline' >>"$GITLAB_ENV")"});
+  EXPECT_EQ(followed.exit_code, 0);
+  EXPECT_EQ(followed.after_code, 0);
+  EXPECT_NE(timeless(log_.bytes()).find("\n[1] [a b=$c \"d\"] [as it is] [1] [unset]\n"), std::string::npos)
+      << timeless(log_.bytes());
+  EXPECT_EQ(job_->exported(), (Environment{{"ONE", "1"}, {"TWO", "a b=$c \"d\""}, {"THREE", "no newline"}}));
+  // The job can put anything in its place.
+  std::filesystem::remove(job_->path() / exported_file);
+  std::filesystem::create_symlink("/etc/passwd", job_->path() / exported_file);
+  EXPECT_TRUE(job_->exported().empty());
+}
+
 class LingeringJobTest : public JobDirectoryTest {
  protected:
   LingeringJobTest() { linger_ = true; }
@@ -467,6 +483,7 @@ TEST(JobDirectoryModes, AnyUserOfTheContainerAndNobodyElse) {
   EXPECT_EQ(mode("job/.job"), 0777U);
   for (const char* name : {"job/.job/go", "job/.job/sig", "job/.job/log", "job/.job/after.log"})
     EXPECT_EQ(mode(name), 0666U);
+  EXPECT_EQ(mode("job/.job/tmp/gitlab_runner_env"), 0666U);
   for (const char* name : {"job/.job/script", "job/.job/after"}) EXPECT_EQ(mode(name), 0644U);
 }
 
