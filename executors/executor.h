@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -116,6 +117,11 @@ struct WorkStep {
   Environment environment;  // on top of the job's
 };
 
+// GITLAB_ENV, below the job directory: what the job writes there, KEY=value in a line, is in the environment of what
+// runs later (docs.gitlab.com/ci/variables/job_scripts, "Pass an environment variable from the script section to
+// artifacts or cache").
+inline constexpr std::string_view exported_file = "tmp/gitlab_runner_env";
+
 // What to do in it, known when its turn comes.
 struct Work {
   Environment environment;                // the job's whole environment on top of the image's own
@@ -136,6 +142,9 @@ struct Work {
   std::chrono::seconds grace{10};  // between TERM and KILL when cancelled
   ArtifactsSpec artifacts;
   std::vector<CacheSpec> caches;
+  // Names the paths of `artifacts` and `caches` anew when the job has left variables in the file exported_file; empty:
+  // no path has any.
+  std::function<void(Work&, const Environment&)> rename_paths;
   bool debug_trace = false;       // CI_DEBUG_TRACE
   bool debug_services = false;    // CI_DEBUG_SERVICES: what services print goes into the log, each line with its name
   bool script_sections = false;   // FF_SCRIPT_SECTIONS: an item of several lines is shown whole, in a section
@@ -143,7 +152,7 @@ struct Work {
   bool after_script_counts = false;  // its failure is the job's (AFTER_SCRIPT_IGNORE_ERRORS is false)
 };
 
-// What was taken: one directory tree on this host, owned by the runner, read-only by agreement, modes normalised.
+// What was taken: one directory tree on this host, read-only by agreement; directories of mode 0777.
 struct Collected {
   std::string kind;                 // "archive" (paths and untracked), or the report's kind
   std::filesystem::path directory;  // relative paths below it are those below the project's directory

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -14,6 +15,7 @@
 
 #include "executors/job_follower.h"
 #include "executors/unique_fd.h"
+#include "pipelines/variables.h"
 
 namespace executors {
 namespace fs = std::filesystem;
@@ -58,7 +60,31 @@ std::optional<int> read_code(int directory, const char* name) {
   return code <= 255 ? std::optional(code) : std::nullopt;
 }
 
+constexpr std::size_t most_exported = std::size_t{1} << 20;  // bytes; nobody names paths by more
+
 }  // namespace
+
+Environment exported_of(std::string_view content) {
+  Environment variables;
+  while (!content.empty()) {
+    std::string_view line = content.substr(0, content.find('\n'));
+    content.remove_prefix(std::min(content.size(), line.size() + 1));
+    constexpr std::string_view space = " \t\r";  // as the shell's `read` drops it
+    line.remove_prefix(std::min(line.size(), line.find_first_not_of(space)));
+    line = line.substr(0, line.find_last_not_of(space) + 1);
+    const std::size_t equals = line.find('=');
+    if (equals == std::string_view::npos || !pipelines::is_variable_name(line.substr(0, equals))) continue;
+    variables.emplace_back(line.substr(0, equals), line.substr(equals + 1));
+  }
+  return variables;
+}
+
+std::optional<Work> renamed(const Work& work, const Environment& exported) {
+  if (!work.rename_paths || exported.empty()) return std::nullopt;
+  Work late = work;
+  late.rename_paths(late, exported);
+  return late;
+}
 
 struct JobDirectory::Impl {
   fs::path path;
@@ -117,6 +143,7 @@ JobDirectory JobDirectory::create(const fs::path& directory) {
   if (::mkdirat(impl.directory.get(), "tmp", 0777) != 0 || ::fchmodat(impl.directory.get(), "tmp", 0777, 0) != 0) {
     fail("cannot make", impl.path / "tmp");
   }
+  impl.make_log(std::string(exported_file).c_str());
   // Last: from now on the job's user may write here.
   if (::fchmod(impl.directory.get(), 0777) != 0) fail("cannot change the mode of", impl.path);
   return made;
@@ -193,6 +220,21 @@ JobDirectory::Codes JobDirectory::codes() const {
   codes.script = read_code(directory, "exit");
   if (codes.script) codes.after = read_code(directory, "after.exit");
   return codes;
+}
+
+Environment JobDirectory::exported() const {
+  const std::filesystem::path path(exported_file);
+  const UniqueFd below(
+      ::openat(impl_->directory.get(), path.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  const UniqueFd file = below ? open_regular(below.get(), path.filename().c_str()) : UniqueFd();
+  if (!file) return {};
+  std::string content(most_exported, '\0');
+  std::size_t size = 0;
+  for (ssize_t got = 0;
+       size < content.size() && (got = ::read(file.get(), content.data() + size, content.size() - size)) > 0;) {
+    size += static_cast<std::size_t>(got);
+  }
+  return exported_of(std::string_view(content).substr(0, size));
 }
 
 void JobDirectory::add_to_log(std::string_view lines) const {

@@ -80,6 +80,7 @@ class JobDirectory {
     bool ended = false;
   };
   Codes codes() const;
+  Environment exported() const;  // see exported_file; what is no KEY=value is passed over
   // Adds to the job's log from outside: whole lines, while the script runs.
   void add_to_log(std::string_view lines) const;
 
@@ -109,6 +110,11 @@ class JobDirectory {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+// The variables in the content of an exported_file.
+Environment exported_of(std::string_view content);
+// The work with its paths named by these; absent when that changes nothing.
+std::optional<Work> renamed(const Work&, const Environment& exported);
 
 // What a followed job comes to, without artifacts: passed, failed (script_failure, job_execution_timeout), cancelled,
 // or broken (lost) when the sandbox died without saying; who knows more (out of memory …) corrects that.

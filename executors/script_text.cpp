@@ -86,10 +86,23 @@ std::string exports(const Work& work, bool status) {
   return out;
 }
 
+// What ran before has left this for what comes now, as gitlab-runner's SourceEnv has it.
+std::string take_exported(const Work& work) {
+  const auto has = [](const auto& variable) { return variable.first == "GITLAB_ENV"; };
+  if (std::ranges::none_of(work.environment, has)) return {};
+  return R"sh(if [ -f "$GITLAB_ENV" ]; then
+while read -r REPLY || [ -n "$REPLY" ]; do
+case ${REPLY%%=*} in "$REPLY"|[0-9]*|*[!A-Za-z0-9_]*|"") ;; *) export "$REPLY" ;; esac
+done <"$GITLAB_ENV"
+unset REPLY
+fi
+)sh";
+}
+
 // One shell for all items, as in GitLab: an `if` may begin in one item and end in another. An item that would swallow
 // the next one's echo line goes through eval, so that its syntax error is its own.
 std::string text(const Work& work, const std::vector<std::string>& items, std::string_view project_dir, bool after) {
-  std::string out = exports(work, after);  // of after_script the bootstrap knows
+  std::string out = exports(work, after) + take_exported(work);  // of after_script the bootstrap knows
   std::size_t number = 0;
   out += "set -o errexit\nset +o noclobber\n";  // and pipefail, which the bootstrap sees to
   if (!project_dir.empty()) out += "cd " + single_quoted(project_dir) + "\n";

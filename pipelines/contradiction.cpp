@@ -70,6 +70,7 @@ struct Known {
   bool null = false;       // is not defined
   bool defined = false;    // is, perhaps empty
   bool not_empty = false;  // is defined and not empty
+  bool blank = false;      // is neither: null, empty or nothing but space
   bool alone = false;      // stands by itself: not null (an empty one passes &&, see expression.cpp)
   bool present() const { return alone || not_empty || (!equal.empty() && !equal.begin()->empty()); }
 };
@@ -91,6 +92,8 @@ std::string text_of(const Node& node) {
       return "null";
     case Kind::text:
       return quoted('t', node.text);
+    case Kind::truth:
+      return node.text;
     case Kind::variable:
       return quoted('v', node.text);
     case Kind::pattern:
@@ -115,9 +118,18 @@ Node in_order(const Node& node) {
   return copy;
 }
 
+// As far as Ruby's present? minds it.
+bool is_blank(std::string_view text) { return text.find_first_not_of(" \t\n\v\f\r") == std::string_view::npos; }
+
 std::optional<bool> constant(const Node& node) {
   if (node.kind == Kind::null) return false;
   if (node.kind == Kind::text) return !node.text.empty();
+  if (node.kind == Kind::truth) return node.text == "true";
+  if (node.kind == Kind::negation) {
+    const Node& child = node.children[0];
+    const std::optional<bool> value = child.kind == Kind::text ? !is_blank(child.text) : constant(child);
+    return value ? std::optional(!*value) : std::nullopt;
+  }
   if (node.kind != Kind::equal && node.kind != Kind::not_equal) return std::nullopt;
   const auto is_constant = [](const Node& side) { return side.kind == Kind::text || side.kind == Kind::null; };
   if (!is_constant(node.children[0]) || !is_constant(node.children[1])) return std::nullopt;
@@ -175,6 +187,8 @@ class Conjunction {
       known.null = true;
     } else if (condition.kind == Kind::not_equal && is_variable_and(condition, Kind::null)) {
       known.defined = true;
+    } else if (condition.kind == Kind::negation) {
+      known.blank = true;
     } else if (condition.kind == Kind::match && is_variable_and(condition, Kind::pattern)) {
       // An undefined variable is read as empty text.
       known.not_empty = known.not_empty || !RE2::PartialMatch("", *condition.children[1].regex);
@@ -204,6 +218,7 @@ class Conjunction {
     for (const std::string& value : known.equal) {
       if (known.unequal.contains(value)) return fmt::format("${} cannot be \"{}\" and not be it", name, value);
       if (value.empty() && known.not_empty) return fmt::format("${} cannot be empty and not be it", name);
+      if (known.blank && !is_blank(value)) return fmt::format("${} cannot be \"{}\" and empty", name, value);
     }
     if (known.null && (!known.equal.empty() || known.defined || known.not_empty)) {
       return fmt::format("${} cannot be null and have a value", name);

@@ -57,9 +57,9 @@ class Lexer {
       return {Token::Kind::word, start, word, {}};
     }
     if (c == '=') throw Error{start, "unexpected \"=\"", "write == to compare, =~ to match a regular expression"};
-    if (c == '&' || c == '|' || c == '!') {
-      throw Error{start, std::string("unexpected \"") + c + '"',
-                  c == '!' ? "there is no negation: write $NAME == null, != or !~" : std::string("write ") + c + c};
+    if (c == '!') return {Token::Kind::symbol, start, take(1), {}};
+    if (c == '&' || c == '|') {
+      throw Error{start, std::string("unexpected \"") + c + '"', std::string("write ") + c + c};
     }
     throw Error{start, "unexpected character", "operands are $NAME, \"text\", 'text', /regular expression/ and null"};
   }
@@ -207,7 +207,7 @@ class Parser {
   }
 
   Node atom(std::size_t depth) {
-    if (depth > deepest) throw Error{token_.offset, "parentheses are nested too deeply", "at most 100 levels"};
+    if (depth > deepest) throw Error{token_.offset, "it is nested too deeply", "at most 100 levels of ( and !"};
     const Token token = token_;
     Node node;
     switch (token.kind) {
@@ -225,7 +225,10 @@ class Parser {
         }
         break;
       case Token::Kind::word:
-        if (token.text != "null") {
+        if (token.text == "true" || token.text == "false") {
+          node.kind = Kind::truth;
+          node.text = token.text;
+        } else if (token.text != "null") {
           throw Error{token.offset, "unexpected word \"" + std::string(token.text) + '"', std::string(unquoted_hint())};
         }
         break;
@@ -236,8 +239,14 @@ class Parser {
           if (!is_symbol(")")) throw Error{token.offset, "\"(\" is not closed", "add )"};
           break;
         }
+        if (token.text == "!") {
+          advance();
+          node.kind = Kind::negation;
+          node.children.push_back(atom(depth + 1));
+          return node;
+        }
         throw Error{token.offset, "expected a value, got \"" + std::string(token.text) + '"',
-                    "values are $NAME, \"text\", 'text', /regular expression/ and null"};
+                    "values are $NAME, \"text\", 'text', /regular expression/, null, true and false"};
       case Token::Kind::end:
         throw Error{token.offset, "the expression ends where a value is expected", {}};
     }
@@ -268,23 +277,30 @@ struct Value {
     return kind == Kind::truth ? truth
                                : kind == Kind::text && (regex || text.find_first_not_of(" \t\n\v\f\r") != text.npos);
   }
+  std::string_view as_text() const {
+    if (kind != Kind::truth) return text;
+    return truth ? "true" : "false";
+  }
+  // What is true or false is compared with a text as a text (GitLab's logical_operator.rb).
   friend bool operator==(const Value& a, const Value& b) {
-    return a.kind == b.kind && a.text == b.text && a.truth == b.truth && !a.regex == !b.regex;
+    const bool mixed =
+        (a.kind == Kind::truth && b.kind == Kind::text) || (a.kind == Kind::text && b.kind == Kind::truth);
+    return (mixed || a.kind == b.kind) && a.as_text() == b.as_text() && !a.regex == !b.regex;
   }
 };
 
 bool matches(const Value& left, const Value& right) {
-  if (right.kind == Value::Kind::null) return false;
-  if (right.regex) return RE2::PartialMatch(left.text, *right.regex);
-  const std::string_view text = right.text;
+  if (right.kind == Value::Kind::null || (right.kind == Value::Kind::truth && !right.truth)) return false;
+  if (right.regex) return RE2::PartialMatch(re2::StringPiece(left.as_text()), *right.regex);
+  const std::string_view text = right.as_text();
   if (text.size() > 2 && text.front() == '/') {
     const std::size_t end = pattern_end(text, 1);
     if (end > 1 && end < text.size() && text.find_first_not_of("imsU", end + 1) == std::string_view::npos) {
       const std::shared_ptr<const RE2> regex = compile_regex(text.substr(1, end - 1), text.substr(end + 1));
-      return regex->ok() && RE2::PartialMatch(left.text, *regex);
+      return regex->ok() && RE2::PartialMatch(re2::StringPiece(left.as_text()), *regex);
     }
   }
-  return text.find(left.text) != std::string_view::npos;
+  return text.find(left.as_text()) != std::string_view::npos;
 }
 
 Value evaluate_node(const Node& node, const Expression::Lookup& lookup) {
@@ -302,6 +318,10 @@ Value evaluate_node(const Node& node, const Expression::Lookup& lookup) {
       break;
     case Kind::pattern:
       return {Value::Kind::text, node.regex->pattern(), false, node.regex.get()};
+    case Kind::truth:
+      return truth(node.text == "true");
+    case Kind::negation:
+      return truth(!child(0).present());
     case Kind::equal:
       return truth(child(0) == child(1));
     case Kind::not_equal:

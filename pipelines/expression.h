@@ -2,8 +2,9 @@
 // the page is silent, GitLab's lib/gitlab/ci/pipeline/expression).
 //   or   := and ("||" and)*          and := comparison ("&&" comparison)*
 //   comparison := atom (("==" | "!=" | "=~" | "!~") atom)?
-//   atom := "(" or ")" | $NAME | "text" | 'text' | /re2/flags | null
-// A value alone is true when it is defined and not empty. Strings have no escapes; a regular expression has one, "\/",
+//   atom := "!" atom | "(" or ")" | $NAME | "text" | 'text' | /re2/flags | null | true | false
+// A value alone is true when it is defined and not empty, and its negation is when it is not. What is true or false
+// equals the text "true" or "false". Strings have no escapes; a regular expression has one, "\/",
 // and the flags i, m, s and U, as RE2 has them. The right side of =~ may be a variable that holds /re/flags; a right
 // side that is no regular expression contains the left side (GitLab: right.scan(left)). An undefined left side of =~
 // is read as empty text.

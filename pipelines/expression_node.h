@@ -12,11 +12,24 @@
 
 namespace pipelines {
 
-// `&&` and `||` hold any number of children, so only parentheses make it deep.
+// `&&` and `||` hold any number of children, so only parentheses and `!` make it deep.
 struct Expression::Node {
-  enum class Kind : std::uint8_t { null, text, variable, pattern, equal, not_equal, match, not_match, all, any };
+  enum class Kind : std::uint8_t {
+    null,
+    text,
+    truth,  // true or false
+    variable,
+    pattern,
+    negation,
+    equal,
+    not_equal,
+    match,
+    not_match,
+    all,
+    any
+  };
   Kind kind = Kind::null;
-  std::string text;                  // text: its value; variable: its name
+  std::string text;                  // text, truth: its value; variable: its name
   std::shared_ptr<const RE2> regex;  // pattern
   std::vector<Node> children;
 };

@@ -105,6 +105,7 @@ JobDirectory::Followed AttachedJob::run(const std::string& container, const Work
   TarStream tar;
   tar.add_directory(".job");
   tar.add_directory(".job/tmp");
+  tar.add_file(".job/" + std::string(exported_file), "");
   tar.add_fifo(".job/sig");
   const bool hook = !work.pre_get_sources.empty();
   if (hook) tar.add_file(".job/hook", hook_script_text(work, spec_.project_dir));

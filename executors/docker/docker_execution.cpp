@@ -415,16 +415,28 @@ void DockerExecution::explain(JobResult& result, const JobDirectory::Followed& f
   }
 }
 
+// What the job left in its GITLAB_ENV.
+Environment DockerExecution::exported() {
+  if (!box_->attached) return box_->job->exported();
+  const fs::path to = box_->spec.directory / "exported";
+  const fs::path file(exported_file);
+  if (!fetch_tree(box_->shared.engine, box_->container.id(), (fs::path(job_mount) / file).string(), to)) return {};
+  std::ifstream in(to / file.filename(), std::ios::binary);
+  return exported_of(std::string(std::istreambuf_iterator<char>(in), {}));
+}
+
 // Out of a container that lives everything is fetched, so that its workspace stays as it is.
-void DockerExecution::take_artifacts(const Work& work, JobResult& result, bool lives, Notices& notices) {
+void DockerExecution::take_artifacts(const Work& given, JobResult& result, bool lives, Notices& notices) {
   if (result.outcome != Outcome::passed && result.outcome != Outcome::failed) return;
   const bool passed = result.outcome == Outcome::passed;
-  const bool archive = takes_archive(work.artifacts, passed);
-  if (!archive && work.artifacts.reports.empty() && !takes_caches(work.caches, passed)) return;
+  const bool archive = takes_archive(given.artifacts, passed);
+  if (!archive && given.artifacts.reports.empty() && !takes_caches(given.caches, passed)) return;
   Shared& shared = box_->shared;
   const JobSpec& spec = box_->spec;
   try {
     if (!lives) await_end();
+    const std::optional<Work> late = given.rename_paths ? renamed(given, exported()) : std::nullopt;
+    const Work& work = late ? *late : given;
     Layers layers;
     if (lives) {
       AttachedJob fetcher(shared.engine, spec, {});

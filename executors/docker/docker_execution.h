@@ -90,6 +90,7 @@ class DockerExecution final : public Execution {
 
  private:
   bool lingers(const JobDirectory::Followed&);
+  Environment exported();
   void put_shell(const Work&);
   bool give_go(const Work&, const std::stop_token&);
   JobResult never_began(Notices&);

@@ -27,15 +27,23 @@ constexpr int tick_milliseconds = 500;
 
 // Runs as root in a container that sees only the state directory. Ends when the runner is gone: its end of `go` closes.
 std::string loop(const std::string& directory) {
-  const std::string user = std::to_string(::geteuid()) + ":" + std::to_string(::getegid());
+  const std::string user = std::to_string(::geteuid());
+  const std::string group = std::to_string(::getegid());
+  // Files keep their modes. But whose they were is lost: what a third user's job may do with its own, others may then
+  // (shared_mode). Without `find` that goes for all.
   return "cd /s/" + directory +
          " || exit 1; exec 3<go 4>re; "
          "for c in chown chmod rm; do command -v $c >/dev/null 2>&1 || { echo \"no $c\" >&4; exit 1; }; done; "
+         "if command -v find >/dev/null 2>&1; then own() { "
+         "find \"$1\" ! -user 0 ! -user " +
+         user + " ! -type l -exec chmod go=u {} + && chown -Rh " + user + ":" + group +
+         " \"$1\" && chmod -R u+rX \"$1\" && find \"$1\" -type d ! -perm -200 -exec chmod u+w {} +; }; "
+         "else own() { chown -Rh " +
+         user + ":" + group +
+         " \"$1\" && chmod -R u+rwX,go=u \"$1\"; }; fi; "
          "echo ready >&4; "
          "while read -r op arg <&3; do cd /s; case $op in "
-         "own) chown -Rh " +
-         user +
-         " \"$arg\" && chmod -R u+rwX \"$arg\";; "
+         "own) own \"$arg\";; "
          "rm) rm -rf \"$arg\";; esac 2>/dev/null; echo $? >&4; done";
 }
 

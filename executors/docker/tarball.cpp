@@ -20,6 +20,7 @@
 #include <utility>
 
 #include "executors/unique_fd.h"
+#include "executors/workspace/files.h"
 
 namespace executors::docker {
 namespace {
@@ -101,14 +102,18 @@ struct TarStream::Impl {
     }
   }
   void header(const std::string& path, mode_t type, mode_t mode, std::uint64_t size, const std::string& link = {},
-              std::optional<timespec> changed = {}) {
+              const struct stat* status = nullptr) {
     const Entry entry(archive_entry_new());
     archive_entry_set_pathname(entry.get(), path.c_str());
     archive_entry_set_filetype(entry.get(), type);
     archive_entry_set_perm(entry.get(), mode);
     archive_entry_set_size(entry.get(), static_cast<la_int64_t>(size));
     if (!link.empty()) archive_entry_set_symlink(entry.get(), link.c_str());
-    if (changed) archive_entry_set_mtime(entry.get(), changed->tv_sec, changed->tv_nsec);
+    if (status != nullptr) {
+      archive_entry_set_mtime(entry.get(), status->st_mtim.tv_sec, status->st_mtim.tv_nsec);
+      archive_entry_set_uid(entry.get(), status->st_uid);
+      archive_entry_set_gid(entry.get(), status->st_gid);
+    }
     check(archive_write_header(writer, entry.get()), path);
   }
   void data(std::string_view bytes) {
@@ -124,15 +129,15 @@ void TarStream::Impl::one(const std::string& path, const fs::path& from) {
   struct stat status {};
   if (::lstat(from.c_str(), &status) != 0) return;
   if (S_ISDIR(status.st_mode)) {
-    header(path, AE_IFDIR, 0777, 0, {}, status.st_mtim);
+    header(path, AE_IFDIR, kDirectoryMode, 0, {}, &status);
   } else if (S_ISLNK(status.st_mode)) {
     std::error_code error;
-    header(path, AE_IFLNK, 0777, 0, fs::read_symlink(from, error).string(), status.st_mtim);
+    header(path, AE_IFLNK, 0777, 0, fs::read_symlink(from, error).string(), &status);
   } else if (S_ISREG(status.st_mode)) {
     file = UniqueFd(::open(from.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
     if (!file) throw failure("cannot read " + from.string() + ": " + std::strerror(errno));
     left = static_cast<std::uint64_t>(status.st_size);
-    header(path, AE_IFREG, (status.st_mode & 0111) != 0 ? 0777 : 0666, left, {}, status.st_mtim);
+    header(path, AE_IFREG, kept_mode(status.st_mode), left, {}, &status);
   }
 }
 
@@ -226,8 +231,11 @@ struct Reading {
 
 void extract(archive* reader, const fs::path& to) {
   const std::unique_ptr<archive, int (*)(archive*)> disk(archive_write_disk_new(), archive_write_free);
+  const uid_t user = ::geteuid();
   archive_write_disk_set_options(disk.get(), ARCHIVE_EXTRACT_TIME | ARCHIVE_EXTRACT_SECURE_SYMLINKS |
-                                                 ARCHIVE_EXTRACT_SECURE_NODOTDOT | ARCHIVE_EXTRACT_UNLINK);
+                                                 ARCHIVE_EXTRACT_SECURE_NODOTDOT | ARCHIVE_EXTRACT_UNLINK |
+                                                 ARCHIVE_EXTRACT_PERM | ARCHIVE_EXTRACT_SPARSE |
+                                                 (user == 0 ? ARCHIVE_EXTRACT_OWNER : 0));
   const auto fail = [](archive* who, const std::string& what) {
     const char* text = archive_error_string(who);
     const bool full = archive_errno(who) == ENOSPC;
@@ -243,8 +251,11 @@ void extract(archive* reader, const fs::path& to) {
     const char* hard = archive_entry_hardlink(entry);
     const auto type = archive_entry_filetype(entry);
     if (hard == nullptr && type != AE_IFREG && type != AE_IFDIR && type != AE_IFLNK) continue;
-    // Whoever owns it there, it is ours here, and must be readable.
-    archive_entry_set_perm(entry, archive_entry_perm(entry) | (type == AE_IFDIR ? 0700 : 0600));
+    // Only root may leave a file to whose it is there (as Janitor::own).
+    const auto owner = archive_entry_uid(entry);
+    const bool orphaned = user != 0 && owner != 0 && owner != static_cast<la_int64_t>(user);
+    const mode_t mode = archive_entry_perm(entry);
+    archive_entry_set_perm(entry, type == AE_IFDIR ? kDirectoryMode : orphaned ? shared_mode(mode) : kept_mode(mode));
     archive_entry_set_pathname(entry, (to / fs::path(path).relative_path()).c_str());
     if (hard != nullptr) archive_entry_set_hardlink(entry, (to / fs::path(hard).relative_path()).c_str());
     if (archive_write_header(disk.get(), entry) < ARCHIVE_WARN) fail(disk.get(), path);

@@ -14,7 +14,7 @@
 namespace executors::docker {
 
 // Writes a tar piece by piece as it is asked for, so that a tree of any size passes through little memory.
-// Directories get mode 0777, files 0666 or 0777, whatever they have on the host.
+// Directories get mode 0777; files have the modes and owners that they have on the host.
 class TarStream {
  public:
   TarStream();

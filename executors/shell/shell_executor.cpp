@@ -179,23 +179,25 @@ bool ShellExecution::adopt(std::string_view handle, std::uint64_t log_bytes_kept
   return directory_ && directory_->started() && (supervisor_lives() || directory_->codes().script);
 }
 
-JobResult ShellExecution::run(const Work& work, LogSink& log, Notices& notices, std::stop_token stop) {
+JobResult ShellExecution::run(const Work& given, LogSink& log, Notices& notices, std::stop_token stop) {
   const JobDirectory::Hooks hooks = {.dead = [this] { return !supervisor_lives(); },
                                      .kill = [this] { kill_everything(); },
                                      .hurry = [this] { return shared_->hurry.load(); }};
   std::chrono::system_clock::time_point begun;  // of an adopted job: not known, so nothing is older
   if (!adopted_) {
-    directory_->write_script(work, spec_.project_dir);
+    directory_->write_script(given, spec_.project_dir);
     begun = std::chrono::system_clock::now();
     if (!directory_->go(hooks.dead, stop)) {
-      if (stop.stop_requested()) return result_of({.cancelled = true}, work);
+      if (stop.stop_requested()) return result_of({.cancelled = true}, given);
       throw WorldError("runner_system_failure",
                        "the job's supervisor (" + shared_->settings.supervisor + ") ended at once");
     }
   }
-  const auto followed = directory_->follow(work, log, hooks, log_bytes_kept_, stop);
+  const auto followed = directory_->follow(given, log, hooks, log_bytes_kept_, stop);
   // What the job left running would still write into its workspace. The supervisor itself may take its time.
   if (followed.dead || !await(1s, [this] { return directory_->codes().ended; })) end();
+  const std::optional<Work> late = renamed(given, directory_->exported());
+  const Work& work = late ? *late : given;
   JobResult result = result_of(followed, work);
   if (result.outcome != pipelines::Outcome::passed && result.outcome != pipelines::Outcome::failed) return result;
   const bool passed = result.outcome == pipelines::Outcome::passed;

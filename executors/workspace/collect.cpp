@@ -189,7 +189,7 @@ void Collector::make_own_file(int directory, const std::string& path, const std:
       cannot_store(path, error.code().value());
     }
     if (::renameat(directory, copy.c_str(), directory, name.c_str()) != 0) cannot_store(path, errno);
-  } else if (const mode_t mode = normal_mode(info.st_mode);
+  } else if (const mode_t mode = kept_mode(info.st_mode);
              (info.st_mode & 07777) != mode && ::fchmodat(directory, name.c_str(), mode, 0) != 0) {
     cannot_store(path, errno);
   }
@@ -220,7 +220,7 @@ void Collector::take_file(const std::string& path, const MergedView::Entry& entr
   struct stat info = {};
   if (::fstatat(from, name, &info, AT_SYMLINK_NOFOLLOW) != 0) throw_errno(path);
   const bool own = entry.layers.front() == 0;
-  const mode_t mode = normal_mode(info.st_mode);
+  const mode_t mode = kept_mode(info.st_mode);
   bool done = false;
   if (!own) {
     done = (info.st_mode & 07777) == mode && ::linkat(from, name, to, name, 0) == 0;

@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <climits>
 #include <cstring>
+#include <limits>
 #include <system_error>
 
 namespace executors {
@@ -133,18 +134,31 @@ std::string read_link(int directory, const char* name) {
   return {target.data(), static_cast<std::size_t>(size)};
 }
 
+namespace {
+
+// Whether the copy belongs to whom the original does.
+bool give_to_owner(int out, const struct stat& info) {
+  return info.st_uid == ::geteuid() || ::fchown(out, info.st_uid, info.st_gid) == 0;
+}
+
+}  // namespace
+
 void FileCopier::copy(int from, const char* name, int to, const char* to_name) {
   constexpr int kIn = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
   UniqueFd in(::openat(from, name, kIn));
-  if (!in && errno == EACCES && ::fchmodat(from, name, 0666, 0) == 0) in = UniqueFd(::openat(from, name, kIn));
   struct stat info = {};
+  if (!in && errno == EACCES && ::fstatat(from, name, &info, AT_SYMLINK_NOFOLLOW) == 0 &&
+      ::fchmodat(from, name, kept_mode(info.st_mode), 0) == 0) {
+    in = UniqueFd(::openat(from, name, kIn));
+  }
   if (!in || ::fstat(in.get(), &info) != 0) throw_errno(name);
   const UniqueFd out(::openat(to, to_name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!out) throw_errno(to_name);
   try {
-    if (info.st_size > 0) copy_bytes(in.get(), out.get());
+    if (info.st_size > 0) copy_bytes(in.get(), out.get(), info);
     const std::array<timespec, 2> times = {info.st_atim, info.st_mtim};
-    if (::fchmod(out.get(), normal_mode(info.st_mode)) != 0) throw_errno(to_name);
+    const mode_t mode = give_to_owner(out.get(), info) ? kept_mode(info.st_mode) : shared_mode(info.st_mode);
+    if (::fchmod(out.get(), mode) != 0) throw_errno(to_name);
     ::futimens(out.get(), times.data());  // a build tool compares them; not worth failing for
   } catch (...) {
     ::unlinkat(to, to_name, 0);
@@ -152,26 +166,50 @@ void FileCopier::copy(int from, const char* name, int to, const char* to_name) {
   }
 }
 
-void FileCopier::copy_bytes(int in, int out) {
+void FileCopier::copy_bytes(int in, int out, const struct stat& info) {
   if (reflink_) {
     if (::ioctl(out, FICLONE, in) == 0) return;
     if (!refuses(errno)) throw_errno("cannot copy");
     reflink_ = false;
   }
-  constexpr std::size_t kMost = std::size_t{1} << 30;
-  while (in_kernel_) {
-    const ssize_t done = ::copy_file_range(in, nullptr, out, nullptr, kMost, 0);
+  constexpr off_t kBlock = 512;  // of st_blocks, whatever the file system's
+  if (info.st_blocks * kBlock < info.st_size) return copy_data(in, out, info.st_size);
+  copy_range(in, out, std::numeric_limits<off_t>::max());
+}
+
+void FileCopier::copy_data(int in, int out, off_t size) {
+  for (off_t at = 0; at < size;) {
+    const off_t data = ::lseek(in, at, SEEK_DATA);
+    if (data < 0 && errno == ENXIO) break;  // a hole up to the end
+    off_t hole = data < 0 ? -1 : ::lseek(in, data, SEEK_HOLE);
+    if (hole < 0) hole = size;  // a file system that does not know
+    const off_t begin = std::max(data, at);
+    if (::lseek(in, begin, SEEK_SET) < 0 || ::lseek(out, begin, SEEK_SET) < 0) throw_errno("cannot copy");
+    copy_range(in, out, hole - begin);
+    at = hole;
+  }
+  if (::ftruncate(out, size) != 0) throw_errno("cannot copy");
+}
+
+void FileCopier::copy_range(int in, int out, off_t most) {
+  constexpr off_t kMost = off_t{1} << 30;
+  while (in_kernel_ && most > 0) {
+    const ssize_t done =
+        ::copy_file_range(in, nullptr, out, nullptr, static_cast<std::size_t>(std::min(most, kMost)), 0);
     if (done == 0) return;
+    if (done > 0) most -= done;
     if (done > 0 || errno == EINTR) continue;
     if (!refuses(errno)) throw_errno("cannot copy");
     in_kernel_ = false;  // both descriptors stand where they stood: go on below
   }
-  std::vector<char> buffer(std::size_t{256} << 10);
-  for (;;) {
-    const ssize_t got = ::read(in, buffer.data(), buffer.size());
+  std::vector<char> buffer(most > 0 ? std::size_t{256} << 10 : 0);
+  while (most > 0) {
+    const auto wanted = static_cast<std::size_t>(std::min(most, static_cast<off_t>(buffer.size())));
+    const ssize_t got = ::read(in, buffer.data(), wanted);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) throw_errno("cannot read");
     if (got == 0) return;
+    most -= got;
     for (ssize_t done = 0; done < got;) {
       const ssize_t wrote = ::write(out, buffer.data() + done, static_cast<std::size_t>(got - done));
       if (wrote < 0 && errno != EINTR) throw_errno("cannot write");

@@ -20,8 +20,8 @@ struct Layers {
   std::vector<std::filesystem::path> top_down;
 };
 
-// Copies `from` to the new directory `to` with the snapshot's modes (directories 0777, files 0666 or 0777): reflink,
-// else copy_file_range. Symlinks are copied as they are. Throws WorldError.
+// Copies `from` to the new directory `to`: directories with mode 0777, files with theirs (but set-user-ID and the like)
+// and, for root, their owners; reflink, else copy_file_range. Symlinks are copied as they are. Throws WorldError.
 void copy_tree(const std::filesystem::path& from, const std::filesystem::path& to);
 
 // Lays `inputs` (later wins) over the existing tree `to`, as copy_tree does.
@@ -29,11 +29,12 @@ void overlay_copy(const std::vector<std::filesystem::path>& inputs, const std::f
 
 // Takes what `spec` asks for out of the workspace of a job that is over: `archive` into `layer`, each report into
 // `layer`.reports/<kind>. Files that only this job made are renamed or hard-linked into place (O(1) per tree where
-// possible), others are reflinked or copied; what ends in `layer` has the snapshot's modes and is shared with nothing
-// writable. `passed` selects by ArtifactsSpec::when. Paths outside the project, sockets and devices are left out with
-// a warning; a path that matches nothing is a warning. Throws WorldError with reason "artifacts_failed" (disk full …).
-// `project_dir` is the sources' path inside the sandbox: a pattern may begin with it. The workspace is used up: whole
-// directories are renamed out of its upper layer, which must have been handed over to the runner's user.
+// possible), others are reflinked or copied; what ends in `layer` has directories of mode 0777 and files of the modes
+// the job gave them (but set-user-ID and the like), and is shared with nothing writable. `passed` selects by
+// ArtifactsSpec::when. Paths outside the project, sockets and devices are left out with a warning; a path that matches
+// nothing is a warning. Throws WorldError with reason "artifacts_failed" (disk full …). `project_dir` is the sources'
+// path inside the sandbox: a pattern may begin with it. The workspace is used up: whole directories are renamed out of
+// its upper layer, which must have been handed over to the runner's user.
 std::vector<Collected> collect(const Layers& workspace, std::string_view project_dir,
                                const std::filesystem::path& tracked_list, const ArtifactsSpec& spec, bool passed,
                                const std::filesystem::path& layer, Notices& notices);

@@ -100,7 +100,7 @@ class Comparison {
     if (a.st_dev == b.st_dev && a.st_ino == b.st_ino) return true;
     if (entry.type == DT_LNK) return read_link(now, name) == read_link(before, name);
     return entry.type == DT_REG && a.st_size == b.st_size && nanoseconds(a.st_mtim) == nanoseconds(b.st_mtim) &&
-           normal_mode(a.st_mode) == normal_mode(b.st_mode) && nanoseconds(a.st_ctim) + clock_tick_ns < begun_;
+           kept_mode(a.st_mode) == kept_mode(b.st_mode) && nanoseconds(a.st_ctim) + clock_tick_ns < begun_;
   }
 
   const MergedView& view_;

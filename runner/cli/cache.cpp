@@ -42,8 +42,9 @@ int list(const CommandLine& line, const CacheOptions& options) {
   if (options.output != "text" && options.output != "json") {
     throw UsageError(fmt::format("--output {}: expected text or json", options.output));
   }
-  const auto store = open_store(configuration(line));
-  const auto rows = store->list_caches(options.all ? std::nullopt : std::optional(project_identity(options.project)));
+  const auto store = open_existing_store(configuration(line));
+  const auto project = options.all ? std::nullopt : std::optional(project_identity(options.project));
+  const auto rows = store ? store->list_caches(project) : std::vector<CacheRow>();
   if (options.output == "json") {
     nlohmann::ordered_json array = nlohmann::ordered_json::array();
     for (const CacheRow& row : rows) array.push_back(to_json(row));
@@ -59,11 +60,11 @@ int list(const CommandLine& line, const CacheOptions& options) {
 }
 
 int clear(const CommandLine& line, const CacheOptions& options) {
-  const auto store = open_store(configuration(line));
+  const auto store = open_existing_store(configuration(line), /*make_room=*/true);
   const std::string project = project_identity(options.project);
   const auto key = options.key.empty() ? std::nullopt : std::optional(options.key);
-  std::vector<CacheRow> rows = store->list_caches(project);
-  const std::uint64_t gone = store->clear_caches(project, key);
+  const std::vector<CacheRow> rows = store ? store->list_caches(project) : std::vector<CacheRow>();
+  const std::uint64_t gone = store ? store->clear_caches(project, key) : 0;
   if (key && gone == 0) {
     std::vector<std::string_view> keys;
     keys.reserve(rows.size());
@@ -73,8 +74,8 @@ int clear(const CommandLine& line, const CacheOptions& options) {
         fmt::format("there is no cache {}\nhint: {}", *key,
                     near.empty() ? "`runner cache list` shows what there is" : fmt::format("did you mean {}?", near)));
   }
-  const GcResult given_back = store->prune_caches({});
-  prune_standing(*store, make_work_directory(*store) / "c");
+  const GcResult given_back = store ? store->prune_caches({}) : GcResult();
+  if (store) prune_standing(*store, make_work_directory(*store) / "c");
   fmt::print("removed {} cache{}, {}\n", gone, gone == 1 ? "" : "s", describe_bytes(given_back.bytes));
   return exit_code::passed;
 }

@@ -109,6 +109,11 @@ class Doctor {
   }
 
   std::vector<Check> remove(const std::vector<RunId>& runs) {
+    std::error_code ignored;
+    if (!fs::exists(config_.database.value, ignored)) {
+      throw UsageError(fmt::format("nothing is kept: there is no {}", config_.database.value.string()));
+    }
+    making_room_ = true;
     open_store();
     const fs::path work = make_work_directory(*store_);
     const std::vector<RunId> driven = store_->driven_runs();
@@ -144,6 +149,7 @@ class Doctor {
     options.file = config_.database.value;
     options.log_limit = config_.log_limit.value;
     options.patience = std::chrono::seconds(5);
+    options.make_room = making_room_ || clean_;
     store_ = std::make_unique<Store>(std::move(options));  // opened for writing: it is writable
   }
 
@@ -443,6 +449,7 @@ class Doctor {
 
   const Config& config_;
   const bool clean_;
+  bool making_room_ = false;
   std::vector<Check> checks_;
   std::unique_ptr<Store> store_;
   std::unique_ptr<executors::EngineDoctor> doctor_;

@@ -724,7 +724,7 @@ namespace {
 int resume(const CommandLine& line, ExecOptions options) {
   refuse_shell_without_terminal(options);
   Config config = configure(line, options);
-  const auto store = open_store(config);
+  const auto store = open_recorded_store(config);
   if (options.resume == 0) {
     const std::vector<RunId> orphans = store->orphaned_runs();
     if (orphans.empty()) throw UsageError("there is no unfinished run to resume\nhint: `runner runs` lists all");

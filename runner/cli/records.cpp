@@ -146,10 +146,10 @@ void hint_at_resume(const Store& store, const std::vector<RunRow>& rows, const s
 }
 
 int runs(const CommandLine& line, const RecordOptions& options) {
-  const auto store = open_store(configuration(line));
-  const std::vector<RunRow> rows = store->list_runs(options.limit);
+  const auto store = open_existing_store(configuration(line));
+  const std::vector<RunRow> rows = store ? store->list_runs(options.limit) : std::vector<RunRow>();
   const UnixMs now = unix_now();
-  const std::vector<RunId> orphans = store->orphaned_runs();
+  const std::vector<RunId> orphans = store ? store->orphaned_runs() : std::vector<RunId>();
   if (options.output == "json") {
     json array = json::array();
     for (const auto& row : rows) {
@@ -185,7 +185,7 @@ int runs(const CommandLine& line, const RecordOptions& options) {
                on_screen(row.pipeline_name) +
                    (row.retry_of == 0 ? std::string() : fmt::format(" (retry of run {})", row.retry_of)));
   }
-  hint_at_resume(*store, rows, orphans);
+  if (store) hint_at_resume(*store, rows, orphans);
   return exit_code::passed;
 }
 
@@ -310,7 +310,7 @@ int reused_log(const Store& store, RunId run, const JobRow& job) {
 }
 
 int logs(const CommandLine& line, const RecordOptions& options) {
-  const auto store = open_store(configuration(line));
+  const auto store = open_recorded_store(configuration(line));
   const auto [run, name] = run_and_job(*store, options.words);
   Life life = Life::over;
   if (name) {
@@ -331,7 +331,7 @@ int logs(const CommandLine& line, const RecordOptions& options) {
 // --- artifacts and gc ---------------------------------------------------------------------------------------------
 
 int artifacts(const CommandLine& line, const RecordOptions& options) {
-  const auto store = open_store(configuration(line));
+  const auto store = open_recorded_store(configuration(line));
   const auto [run, name] = run_and_job(*store, options.words);
   if (!name) throw UsageError("which job's artifacts?\nhint: runner artifacts [RUN] JOB [--output DIR]");
   const std::vector<JobRow> jobs = store->jobs(run);
@@ -364,13 +364,13 @@ int artifacts(const CommandLine& line, const RecordOptions& options) {
 
 int gc(const CommandLine& line, const RecordOptions& options) {
   const Config config = configuration(line);
-  const auto store = open_store(config);
+  const auto store = open_existing_store(config, /*make_room=*/true);
   GcOptions how = config.cache_limits();
   how.now = unix_now();
   how.keep_runs = options.keep_runs;
   how.dry_run = options.dry_run;
-  const GcResult result = store->gc(how);
-  if (!options.dry_run) prune_standing(*store, make_work_directory(*store) / "c");
+  const GcResult result = store ? store->gc(how) : GcResult();
+  if (store && !options.dry_run) prune_standing(*store, make_work_directory(*store) / "c");
   fmt::print("{}{} expired artifact{}, {}{} run{}, {} chunk{}, {}\n", options.dry_run ? "would remove " : "removed ",
              result.artifacts, result.artifacts == 1 ? "" : "s",
              result.caches == 0 ? "" : fmt::format("{} cache{}, ", result.caches, result.caches == 1 ? "" : "s"),

@@ -216,7 +216,7 @@ std::string record_again(const std::string& recorded, const std::vector<std::str
 int retry(const CommandLine& line, RetryOptions options) {
   ExecOptions& exec = options.exec;
   Config config = configure(line, exec);
-  const auto store = open_store(config);
+  const auto store = open_recorded_store(config);
   RunAndWords words = run_and_words(*store, options.words);
   if (options.from && words.words.empty()) {
     throw UsageError("--from: which job?\nhint: runner retry [RUN] JOB --from");

@@ -6,6 +6,8 @@
 #include <chrono>
 #include <filesystem>
 
+#include "runner/cli/load.h"
+
 namespace runner {
 
 Config configuration(const CommandLine& line) {
@@ -16,12 +18,36 @@ Config configuration(const CommandLine& line) {
   return config;
 }
 
-std::unique_ptr<Store> open_store(const Config& config, bool read_only) {
+namespace {
+
+Store::Options store_options(const Config& config) {
   Store::Options options;
   options.file = config.database.value;
   options.log_limit = config.log_limit.value;
-  options.read_only = read_only;
-  return std::make_unique<Store>(std::move(options));
+  return options;
+}
+
+}  // namespace
+
+std::unique_ptr<Store> open_store(const Config& config) { return std::make_unique<Store>(store_options(config)); }
+
+std::unique_ptr<Store> open_existing_store(const Config& config, bool make_room) {
+  std::error_code ignored;  // what cannot be looked at is told when it is opened
+  if (std::filesystem::status(config.database.value, ignored).type() == std::filesystem::file_type::not_found) {
+    return nullptr;
+  }
+  Store::Options options = store_options(config);
+  options.make_room = make_room;
+  return std::make_unique<Store>(options);
+}
+
+std::unique_ptr<Store> open_recorded_store(const Config& config) {
+  auto store = open_existing_store(config);
+  if (!store) {
+    throw UsageError(fmt::format("nothing has run yet: there is no {}\nhint: `runner exec` runs a pipeline",
+                                 config.database.value.string()));
+  }
+  return store;
 }
 
 IncludeSettings include_settings(const Config& config) {

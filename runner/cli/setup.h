@@ -15,8 +15,13 @@ namespace runner {
 
 // The configuration with --config and --database applied. Throws ConfigError.
 Config configuration(const CommandLine&);
-// The store the configuration names. Throws StoreError.
-std::unique_ptr<Store> open_store(const Config&, bool read_only = false);
+// The store the configuration names, made when it is missing. Throws StoreError.
+std::unique_ptr<Store> open_store(const Config&);
+// The same for who only looks, or removes: null where there is none, and nothing is made. `make_room`:
+// Store::Options::make_room.
+std::unique_ptr<Store> open_existing_store(const Config&, bool make_room = false);
+// The same for who cannot do without: throws UsageError where there is none.
+std::unique_ptr<Store> open_recorded_store(const Config&);
 // What the configuration says of `include`.
 IncludeSettings include_settings(const Config&);
 // What the configuration and the environment say of ID tokens and of servers that have secrets. Throws ConfigError.

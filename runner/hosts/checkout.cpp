@@ -221,6 +221,10 @@ class Builder {
           failed_ = true;
           throw;
         }
+        const std::size_t portions = placed_ += portion;
+        if (options_.progress) {
+          options_.progress(std::min(portions, items.size()), items.size());
+        }
       }
     });
     // Symlinks last: nothing is ever written through one, whatever a repository says.
@@ -324,6 +328,7 @@ class Builder {
   const std::vector<fs::path>& repositories_;
   const std::optional<Base>& base_;
   const fs::path tree_;
+  std::atomic<std::size_t> placed_{0};
   std::atomic<std::uint64_t> copied_{0};
   std::atomic<bool> failed_{false};
 };
@@ -379,6 +384,9 @@ Snapshot make_snapshot(const fs::path& project_dir, const fs::path& root, const 
   fs::create_directories(root, error);
   if (error) {
     files::fail("make", root, error.value());
+  }
+  if (options.progress) {
+    options.progress(0, 0);
   }
   SnapshotItems found =
       options.revision.empty() ? working_tree_items(project, options) : commit_items(project, options);

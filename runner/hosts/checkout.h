@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <stop_token>
 #include <string>
@@ -50,6 +51,9 @@ struct SnapshotOptions {
   std::filesystem::path except;
   unsigned threads = 2;
   std::stop_token stop;
+  // Told how many of how many files are in place, by the threads that put them there; (0, 0): they are being looked
+  // for.
+  std::function<void(std::size_t done, std::size_t files)> progress;
 };
 
 // A snapshot in use: while this object lives, prune_snapshots leaves it alone.

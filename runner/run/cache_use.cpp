@@ -177,6 +177,7 @@ std::vector<CacheUse> cache_uses(const std::vector<pipelines::Cache>& caches, co
       continue;
     }
     use.what.number = uses.size();
+    use.index = i;
     for (const auto& path : cache.paths) use.what.paths.push_back(scene.variables.expand(path));
     use.what.untracked = cache.untracked;
     use.what.when = cache.when;

@@ -21,6 +21,7 @@ struct CacheUse {
   std::vector<std::string> keys;  // the cache's own, then what is tried in its place; never empty
   bool pull = true, push = true;
   executors::CacheSpec what;
+  std::size_t index = 0;  // among the job's caches
 };
 
 struct CacheScene {

@@ -10,22 +10,8 @@
 #include "runner/run/kept.h"
 
 namespace runner {
-namespace {
 
 namespace fs = std::filesystem;
-
-// What any user of a container can work with; the store minds the umask.
-void open_to_all(const fs::path& tree) {
-  fs::permissions(tree, fs::perms::all);
-  for (const auto& entry : fs::recursive_directory_iterator(tree)) {
-    if (entry.is_symlink()) continue;
-    const bool all = entry.is_directory() || (entry.status().permissions() & fs::perms::owner_exec) != fs::perms::none;
-    constexpr auto plain = static_cast<fs::perms>(0666);
-    fs::permissions(entry.path(), all ? fs::perms::all : plain);
-  }
-}
-
-}  // namespace
 
 std::optional<RestoredCache> Caches::restore(const std::vector<std::string>& keys) {
   for (const auto& key : keys) {
@@ -41,8 +27,7 @@ void Caches::make_stand(std::uint64_t tree) {
   const fs::path making = directory_ / fmt::format(".{}-{}", ::getpid(), ++made_);
   try {
     fs::create_directories(directory_);
-    store_.extract_tree(tree, making);
-    open_to_all(making);
+    store_.extract_tree(tree, making, TakenFor::job);
   } catch (const fs::filesystem_error& error) {
     executors::remove_tree(making);
     throw executors::WorldError("runner_system_failure", error.what());

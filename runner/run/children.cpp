@@ -102,6 +102,7 @@ void Relay::pass(Event event, JobIndex first) {
                  [first](RunStarted& started) {
                    for (auto& job : started.jobs) job.job += first;
                  },
+                 [](RunPreparing&) {},
                  [](RunFinished&) {},
                  [first](auto& of_a_job) { of_a_job.key.job += first; },
              },

@@ -22,8 +22,9 @@ ConsoleChoice choose_console(std::optional<ConsoleKind> asked, bool out_is_termi
     const auto value = environment(name);
     return value && !value->empty() && *value != "0" && *value != "false";
   };
-  const auto no_color = environment("NO_COLOR");  // no-color.org: any value but the empty one
-  const bool able = out_is_terminal && environment("TERM").value_or("dumb") != "dumb";
+  const auto no_color = environment("NO_COLOR");                  // no-color.org: any value but the empty one
+  const std::string terminal = environment("TERM").value_or("");  // empty: nothing is known of it, as when it is unset
+  const bool able = out_is_terminal && !terminal.empty() && terminal != "dumb";
   ConsoleChoice choice;
   choice.kind = asked.value_or(able && !is_on("CI") ? ConsoleKind::pretty : ConsoleKind::plain);
   choice.live = able && choice.kind == ConsoleKind::pretty;

@@ -192,6 +192,7 @@ class JsonConsole : public Console {
     if (e.parent != 0) line["parent"] = {{"run", e.parent}, {"job", e.parent_job}};
     add(line);
   }
+  void handle(const RunPreparing&) {}
   void handle(const JobPreparing&) {}
   void handle(const JobStatus&) {}
   void handle(const JobStarted& e) {

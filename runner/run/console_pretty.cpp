@@ -56,8 +56,14 @@ class PrettyConsole : public TextConsole {
     std::size_t columns = 0;
   };
 
+  void run_preparing(std::string_view text) override {
+    const std::lock_guard lock(mutex_);
+    if (preparing_.empty()) begin_ = Steady::now();
+    preparing_ = text;
+  }
   void run_started(const std::deque<Job>& jobs) override {
     const std::lock_guard lock(mutex_);
+    preparing_.clear();
     total_ = jobs.size();  // of the child pipelines that are known, too
     if (!begun_) begin_ = Steady::now();
     begun_ = true;
@@ -94,6 +100,7 @@ class PrettyConsole : public TextConsole {
   void run_over() override {
     const std::lock_guard lock(mutex_);
     begun_ = false;
+    preparing_.clear();
   }
 
   // The output's thread: `bytes` are whole lines, to stand above the footer.
@@ -122,11 +129,16 @@ class PrettyConsole : public TextConsole {
   std::vector<Line> footer(std::size_t columns, std::size_t rows) {
     const std::lock_guard lock(mutex_);
     std::vector<Line> lines;
-    if (!begun_ || away_ || columns < 20 || rows < 4) return lines;
+    if ((!begun_ && preparing_.empty()) || away_ || columns < 20 || rows < 4) return lines;
     const auto now = Steady::now();
     const auto since_begin = std::chrono::duration_cast<std::chrono::milliseconds>(now - begin_);
     const std::string_view spin = spinner[static_cast<std::size_t>(since_begin / per_frame) % spinner.size()];
     const std::size_t room = columns - 1;
+    if (!begun_) {
+      add(lines, fmt::format("{} {} · {}", paint(spin, "36", options_.colour), preparing_, describe(since_begin)),
+          room);
+      return lines;
+    }
     std::size_t running = 0;
     for (const auto& [index, job] : shown_) running += job.runs;
     std::vector<const Shown*> listed;  // what is prepared ahead only where it says something or nothing else is there
@@ -175,6 +187,7 @@ class PrettyConsole : public TextConsole {
   std::map<pipelines::JobIndex, Shown> shown_;
   Steady::time_point begin_;
   bool begun_ = false, away_ = false;
+  std::string preparing_;  // what is done before the run begins
   std::size_t total_ = 0, ended_ = 0, passed_ = 0, failed_ = 0, name_width_ = 0;
 
   std::vector<Line> drawn_;  // the output's thread alone

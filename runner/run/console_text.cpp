@@ -81,6 +81,8 @@ void TextConsole::say(const Job& job, std::string_view text) {
   output_->add(fmt::format("{}{} {}\n", time_of_day(), job.prefix, text));
 }
 
+void TextConsole::say(std::string_view text) { output_->add(fmt::format("{}{}\n", time_of_day(), text)); }
+
 std::size_t TextConsole::width() const {
   if (options_.width > 0) return static_cast<std::size_t>(options_.width);
   return options_.live ? terminal_size(options_.out).columns : 0;
@@ -146,6 +148,8 @@ std::string TextConsole::time_of_day() const {
   ::localtime_r(&now, &parts);
   return paint(fmt::format("{:02}:{:02}:{:02}", parts.tm_hour, parts.tm_min, parts.tm_sec), "2", options_.colour) + ' ';
 }
+
+void TextConsole::handle(const RunPreparing& e) { run_preparing(on_screen(e.text)); }
 
 void TextConsole::handle(const RunStarted& e) {
   if (run_ == 0) {

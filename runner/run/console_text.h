@@ -65,15 +65,18 @@ class TextConsole : public Console {
   virtual void status(const Job&, std::string_view) {}
   virtual void logged(const Job&, std::string_view last_line) { (void)last_line; }
   virtual void over(const Job&) {}  // an attempt or the job; `end` is set when it is the job
+  virtual void run_preparing(std::string_view) {}
   virtual void run_started(const std::deque<Job>&) {}
   virtual void run_over() {}
 
   void say(const Job&, std::string_view text);
+  void say(std::string_view text);
   std::size_t width() const;
 
   const ConsoleOptions options_;
 
  private:
+  void handle(const RunPreparing&);
   void handle(const RunStarted&);
   void tell_start(const RunStarted&);
   void pad_names();

@@ -25,6 +25,9 @@ struct JobKey {
   std::uint32_t attempt = 1;    // from 1
 };
 
+struct RunPreparing {  // passing, and before anything else: there is no run yet, and what is made for it takes its time
+  std::string text;
+};
 struct RunStarted {
   RunId run = 0;
   Clock::time_point time;
@@ -90,13 +93,14 @@ struct RunFinished {
   std::vector<std::string> critical_path;  // the jobs that its length comes from, see critical_path.h
 };
 
-using Event =
-    std::variant<RunStarted, JobPreparing, JobStarted, JobRetried, JobStatus, JobWarning, JobFinished, RunFinished>;
+using Event = std::variant<RunPreparing, RunStarted, JobPreparing, JobStarted, JobRetried, JobStatus, JobWarning,
+                           JobFinished, RunFinished>;
 
 class Observer {
  public:
   virtual ~Observer() = default;
-  // Scheduler thread, in order. Jobs are indices into RunStarted::jobs' `job`, which comes first.
+  // Scheduler thread, in order. Jobs are indices into RunStarted::jobs' `job`, which comes first. (But RunPreparing:
+  // before that, one at a time, from the threads that copy the sources.)
   virtual void on(const Event&) = 0;
   // Output of one attempt, redacted, cut anywhere; from that job's own thread, between its JobStarted and its
   // JobFinished or JobRetried. Implementations guard themselves. `raw` counts the bytes of the executor's stream (see

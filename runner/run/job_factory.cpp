@@ -137,6 +137,35 @@ bool choose_project_dir(const VariableSet& expanded, executors::JobSpec& spec, V
   return true;
 }
 
+std::string exported_name() { return "/" + std::filesystem::path(executors::exported_file).filename().string(); }
+
+// For executors::Work::rename_paths.
+void rename_paths(const pipelines::Job& job, const std::vector<CacheUse>& uses, const VariableSet& known,
+                  executors::Work& late) {
+  executors::ArtifactsSpec artifacts = artifacts_spec(job.artifacts, known);
+  late.artifacts.paths = std::move(artifacts.paths);
+  late.artifacts.exclude = std::move(artifacts.exclude);
+  for (std::size_t i = 0; i < artifacts.reports.size(); ++i) {  // there may be one more, of a release
+    late.artifacts.reports[i].paths = std::move(artifacts.reports[i].paths);
+  }
+  for (executors::CacheSpec& cache : late.caches) {
+    cache.paths = expand_all(known, job.caches[uses[cache.number].index].paths);
+  }
+}
+
+bool has_variable(const pipelines::Job& job) {
+  const auto any = [](const std::vector<std::string>& texts) {
+    return std::ranges::any_of(texts, [](const std::string& text) { return text.find('$') != std::string::npos; });
+  };
+  return any(job.artifacts.paths) || any(job.artifacts.exclude) ||
+         std::ranges::any_of(job.artifacts.reports, [&](const auto& report) { return any(report.paths); }) ||
+         std::ranges::any_of(job.caches, [&](const auto& cache) { return any(cache.paths); });
+}
+
+// CI_JOB_ID: a number of its own for each attempt, as each is a job of its own in GitLab. It can be read: of 1200000302
+// the run is 12, the job its third, the attempt its second.
+std::string job_id_of(const executors::JobId& id) { return fmt::format("{}{:06}{:02}", id.run, id.job, id.attempt); }
+
 }  // namespace
 
 std::string timestamp(Clock::time_point time) {
@@ -323,7 +352,7 @@ JobFactory::Made JobFactory::make(const JobKey& key, const JobInputs& given) con
   const auto predefine = [&](std::string_view name, std::string value) {
     variables.set(name, std::move(value), Precedence::predefined, /*expand=*/false);
   };
-  const std::string job_id = fmt::format("{}{:05}", settings_.run, number);
+  const std::string job_id = job_id_of(spec.id);
   predefine("CI_JOB_ID", job_id);
   predefine("CI_PIPELINE_ID", std::to_string(settings_.run));
   predefine("CI_PIPELINE_IID", std::to_string(settings_.run));
@@ -333,6 +362,9 @@ JobFactory::Made JobFactory::make(const JobKey& key, const JobInputs& given) con
   predefine("CI_PROJECT_DIR", spec.project_dir);
   predefine("CI_BUILDS_DIR", settings_.shell ? spec.directory.string() : "/builds");
   predefine("RUNNER_TEMP_PROJECT_DIR", settings_.shell ? (spec.directory / ".job/tmp").string() : "/.job/tmp");
+  // Whatever a file sets, as gitlab-runner does.
+  variables.set("GITLAB_ENV", variables.find("RUNNER_TEMP_PROJECT_DIR")->value + exported_name(), Precedence::pipeline,
+                /*expand=*/false);
   predefine("CI_RUNNER_SHORT_TOKEN", settings_.owner.substr(0, short_token));
   add_feature_flags(variables);
   predefine("CI_CONCURRENT_ID", "0");
@@ -409,6 +441,14 @@ JobFactory::Made JobFactory::make(const JobKey& key, const JobInputs& given) con
   work.artifacts = artifacts_spec(job.artifacts, expanded);
   made.caches = cache_uses(job.caches, {expanded, settings_.sources, settings_.protected_ref, settings_.last_commit},
                            made.warnings);
+  if (has_variable(job)) {
+    work.rename_paths = [&job, uses = made.caches, expanded](executors::Work& late,
+                                                             const executors::Environment& more) {
+      VariableSet known = expanded;
+      for (const auto& [name, value] : more) known.set(name, value, Precedence::pipeline, /*expand=*/false);
+      rename_paths(job, uses, known, late);
+    };
+  }
   if (job.release) {
     made.release = expand(*job.release, expanded);
     if (may_name_file(made.release->description)) {

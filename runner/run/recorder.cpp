@@ -40,6 +40,7 @@ std::optional<std::string> Recorder::acquire(pipelines::JobIndex job, const std:
 void Recorder::on(const Event& event) {
   std::visit(
       Overloaded{
+          [](const RunPreparing&) {},
           [](const RunStarted&) {},
           [&](const JobPreparing& preparing) {
             begun_.insert(preparing.key.job);

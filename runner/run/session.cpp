@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -52,6 +53,26 @@ std::string closing_words(const Scheduler::Result& result, RunId run, bool child
                      fmt::join(words, " "), result.blocked.size() == 1 ? "it" : "them");
 }
 
+// Tells the console how far the copy of the sources is, as long as there is no run to tell of.
+class SourcesProgress {
+ public:
+  explicit SourcesProgress(Observer& console) : console_(&console) {}
+  void tell(std::size_t done, std::size_t files) {
+    const std::lock_guard lock(mutex_);
+    if (console_ == nullptr) return;
+    console_->on(RunPreparing{files == 0 ? std::string("looking at the sources")
+                                         : fmt::format("copying the sources: {} of {} files", done, files)});
+  }
+  void end() {
+    const std::lock_guard lock(mutex_);
+    console_ = nullptr;
+  }
+
+ private:
+  std::mutex mutex_;
+  Observer* console_;  // guarded
+};
+
 // Whether it matters whose project this is.
 bool has_project_keywords(const pipelines::Pipeline& pipeline) {
   return std::any_of(pipeline.jobs.begin(), pipeline.jobs.end(),
@@ -80,7 +101,10 @@ SessionResult Session::run(Observer& console, const std::stop_token& stop, std::
     return run_with(console, *settings_.parent->relay, *settings_.parent->checkouts, stop, taken_up);
   }
   const fs::path root = work / "s";
-  Checkouts checkouts(settings_.project, root, snapshot_options(stop));
+  const auto telling = std::make_shared<SourcesProgress>(console);
+  SnapshotOptions how = snapshot_options(stop);
+  how.progress = [telling](std::size_t done, std::size_t files) { telling->tell(done, files); };
+  Checkouts checkouts(settings_.project, root, std::move(how));
   if (taken_up) {
     open_snapshots(checkouts, root, *taken_up);
   } else if (settings_.retry && settings_.retry->same_sources) {
@@ -88,6 +112,7 @@ SessionResult Session::run(Observer& console, const std::stop_token& stop, std::
   } else {
     take_snapshots(checkouts);
   }
+  telling->end();
   Relay relay(console);
   const SessionResult result = run_with(relay, relay, checkouts, stop, taken_up);
   // A run that nobody drives needs its own when it is resumed.
@@ -330,7 +355,7 @@ Earlier::Finished Session::finished(const JobRow& job, const std::vector<Artifac
     part.bytes = artifact.bytes;
     finished.end.artifact_files += artifact.files;
     finished.end.artifact_bytes += artifact.bytes;
-    store_.extract(artifact.id, part.directory);
+    store_.extract(artifact.id, part.directory, TakenFor::job);
     finished.collected.push_back(std::move(part));
   }
   finished.end.coverage = job.coverage;

@@ -56,7 +56,7 @@ void Upstream::lay_out(RunId run, const JobRow& job, UpstreamArtifacts& result) 
     const auto [place, is_new] = laid_out_.try_emplace(artifact.id, directory_ / fmt::format("u{}", artifact.id));
     if (is_new) {
       executors::remove_tree(place->second);  // of an earlier process that died
-      store_.extract(artifact.id, place->second);
+      store_.extract(artifact.id, place->second, TakenFor::job);
     }
     if (artifact.kind == "archive") {
       result.layers.push_back(place->second);

@@ -15,6 +15,7 @@
 #include <thread>
 #include <tuple>
 
+#include "executors/workspace/files.h"
 #include "runner/store/chunks.h"
 #include "runner/store/store_impl.h"
 
@@ -46,6 +47,7 @@ struct File {
   std::uint64_t dev = 0, ino = 0;
   std::int64_t mtime = 0, ctime = 0;
   std::uint64_t links = 1;
+  bool sparse = false;
   std::size_t first = 0, count = 0;  // its pieces in Walk::digests and ids
   bool known = false;                // its pieces are stored already, found by what stat says
 };
@@ -62,6 +64,8 @@ std::string stamp_of(const File& file) {
   put(file.mtime);
   put(file.ctime);
   put(static_cast<std::uint8_t>(file.entry.type));
+  put(file.entry.mode);
+  put(file.entry.owner);
   return stamp;
 }
 
@@ -138,6 +142,10 @@ struct Walk {
         file.entry.type = (status.st_mode & 0111U) != 0 ? TreeEntry::Type::executable : TreeEntry::Type::file;
         file.entry.size = static_cast<std::uint64_t>(status.st_size);
         file.entry.mtime = nanoseconds(status.st_mtim);
+        file.entry.mode = static_cast<std::uint16_t>(executors::kept_mode(status.st_mode));
+        file.entry.owner = status.st_uid;
+        constexpr std::int64_t block = 512;  // of st_blocks, whatever the file system's
+        file.sparse = status.st_blocks * block < status.st_size;
       } else {
         continue;
       }
@@ -176,6 +184,9 @@ struct Walk {
     for (const File& file : files) {
       all += fmt::format("{}{}\n{}{}\n{}{}\n", static_cast<int>(file.entry.type), file.entry.size,
                          file.entry.path.size(), file.entry.path, file.entry.target.size(), file.entry.target);
+      if (file.entry.is_file()) {
+        all += fmt::format("{:o} {}\n", file.entry.mode, file.entry.owner);
+      }
       for (std::size_t i = 0; i < file.count; ++i) {
         all += bytes_of(digests[file.first + i]);
       }
@@ -391,11 +402,20 @@ class TreeStorer {
     commit(batch, room);
   }
 
+  static bool in_a_hole(int input, std::uint64_t from, std::size_t size) {
+    const off_t data = ::lseek(input, static_cast<off_t>(from), SEEK_DATA);
+    return data < 0 ? errno == ENXIO : static_cast<std::uint64_t>(data) >= from + size;
+  }
+
   void read_piece(const File& file, std::uint64_t from, char* to, std::size_t size) const {
     const std::filesystem::path path = walk_.root / file.entry.path;
     const Descriptor input(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
     if (input.get() < 0) {
       raise("read", path, errno);
+    }
+    if (file.sparse && in_a_hole(input.get(), from, size)) {
+      std::memset(to, 0, size);
+      return;
     }
     std::size_t have = 0;
     while (have < size) {

@@ -231,7 +231,7 @@ std::optional<KnownChunk> lookup_chunk(Connection& c, const Digest& digest) {
 
 std::string encode_manifest(const std::vector<TreeEntry>& entries) {
   std::string bytes;
-  put_number(bytes, 2);  // the format's version
+  put_number(bytes, 3);  // the format's version
   for (const TreeEntry& entry : entries) {
     put_number(bytes, static_cast<std::uint64_t>(entry.type));
     put_text(bytes, entry.path);
@@ -240,6 +240,8 @@ std::string encode_manifest(const std::vector<TreeEntry>& entries) {
     } else if (entry.is_file()) {
       put_number(bytes, entry.size);
       put_number(bytes, static_cast<std::uint64_t>(std::max<std::int64_t>(0, entry.mtime)));
+      put_number(bytes, entry.mode);
+      put_number(bytes, entry.owner);
       put_number(bytes, entry.chunks.size());
       for (const std::int64_t id : entry.chunks) {
         put_number(bytes, static_cast<std::uint64_t>(id));
@@ -265,8 +267,8 @@ std::vector<TreeEntry> decode_manifest(std::string_view manifest) {
   }
   const std::string bytes = unpack(static_cast<std::int64_t>(codec), manifest.substr(1 + at), size);
   Reader reader(bytes);
-  const std::uint64_t version = reader.number();  // 1 knew no times
-  if (version != 1 && version != 2) {
+  const std::uint64_t version = reader.number();  // 1 knew no times, 2 no modes
+  if (version < 1 || version > 3) {
     throw StoreError(StoreFault::newer, "an artifact's list of files was written by a newer version of runner");
   }
   std::vector<TreeEntry> entries;
@@ -279,6 +281,11 @@ std::vector<TreeEntry> decode_manifest(std::string_view manifest) {
     } else if (entry.is_file()) {
       entry.size = reader.number();
       entry.mtime = version < 2 ? 0 : static_cast<std::int64_t>(reader.number());
+      entry.mode = entry.type == TreeEntry::Type::executable ? 0777 : 0666;
+      if (version >= 3) {
+        entry.mode = static_cast<std::uint16_t>(reader.number());
+        entry.owner = static_cast<std::uint32_t>(reader.number());
+      }
       entry.chunks.resize(reader.number());
       for (std::int64_t& id : entry.chunks) {
         id = static_cast<std::int64_t>(reader.number());

@@ -62,7 +62,9 @@ struct TreeEntry {
   Type type = Type::file;
   std::string path;
   std::uint64_t size = 0;
-  std::int64_t mtime = 0;  // nanoseconds since 1970; 0: not known. No part of what a tree is found again by
+  std::uint16_t mode = 0666;  // of a file: kept_mode (executors/workspace/files.h), or wider
+  std::uint32_t owner = 0;    // of a file: its user's number
+  std::int64_t mtime = 0;     // nanoseconds since 1970; 0: not known. No part of what a tree is found again by
   std::string target;
   std::vector<std::int64_t> chunks;
   bool is_file() const { return type == Type::file || type == Type::executable; }

@@ -40,10 +40,13 @@ StoreFault fault_of(const SQLite::Exception& error, int system_error) {
   }
 }
 
-std::string mend_for(StoreFault fault, const std::filesystem::path& file) {
+std::string mend_for(StoreFault fault, const std::filesystem::path& file, bool making_room) {
   const std::string name = file.string();
   switch (fault) {
     case StoreFault::full:
+      if (making_room) {
+        return fmt::format("remove something else on the disk of {}: a megabyte is enough to go on with this", name);
+      }
       return fmt::format("free some space on the disk of {}, for example with `runner gc`", name);
     case StoreFault::locked:
       return fmt::format("another process holds {} for long; see who with `fuser {}`", name, name);
@@ -98,56 +101,70 @@ Database::Database(const Store::Options& options) : options_(options) {
     return;
   }
   open_writer();
-  restore_ballast();
+  if (!options_.make_room) restore_ballast();  // gc does when it has made room
 }
 
 Database::~Database() = default;
 
+// What a connection that writes needs before its first transaction.
+void Database::set_up(Connection& connection, bool fresh) const {
+  if (fresh) {  // only its owner reads it; the -wal and -shm files take this mode over
+    std::error_code ignored;
+    std::filesystem::permissions(options_.file,
+                                 std::filesystem::perms::owner_read | std::filesystem::perms::owner_write, ignored);
+  }
+  std::int64_t version = 0;
+  {
+    Query query(connection, "PRAGMA user_version");
+    query.step();
+    version = query.integer(0);
+  }
+  if (version == 0) {
+    connection.run("PRAGMA auto_vacuum = INCREMENTAL");  // has effect in an empty database only
+  }
+  if (version <= schema_version()) {  // a newer one is not touched
+    connection.run("PRAGMA journal_mode = WAL");
+  }
+  connection.run("PRAGMA synchronous = NORMAL");
+  connection.run("PRAGMA wal_autocheckpoint = 4000");  // 16 MB: a checkpoint waits for the disk
+  connection.run("PRAGMA journal_size_limit = 33554432");
+  connection.run("PRAGMA cache_size = -8192");
+  if (version == schema_version()) {
+    return;
+  }
+  connection.run("BEGIN IMMEDIATE");
+  try {
+    migrate(connection, options_.file);
+    connection.run("COMMIT");
+  } catch (...) {
+    connection.handle().tryExec("ROLLBACK");
+    throw;
+  }
+}
+
 void Database::open_writer() {
   const auto deadline = Clock::now() + options_.patience;
   const bool fresh = !std::filesystem::exists(options_.file);
+  bool has_ballast = options_.make_room;
   for (;;) {
+    std::unique_ptr<Connection> connection;
     try {
-      auto connection =
-          std::make_unique<Connection>(options_.file, SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE, busy_wait);
-      if (fresh) {  // only its owner reads it; the -wal and -shm files take this mode over
-        std::error_code ignored;
-        std::filesystem::permissions(options_.file,
-                                     std::filesystem::perms::owner_read | std::filesystem::perms::owner_write, ignored);
-      }
-      std::int64_t version = 0;
-      {
-        Query query(*connection, "PRAGMA user_version");
-        query.step();
-        version = query.integer(0);
-      }
-      if (version == 0) {
-        connection->run("PRAGMA auto_vacuum = INCREMENTAL");  // has effect in an empty database only
-      }
-      if (version <= schema_version()) {  // a newer one is not touched
-        connection->run("PRAGMA journal_mode = WAL");
-      }
-      connection->run("PRAGMA synchronous = NORMAL");
-      connection->run("PRAGMA wal_autocheckpoint = 4000");  // 16 MB: a checkpoint waits for the disk
-      connection->run("PRAGMA journal_size_limit = 33554432");
-      connection->run("PRAGMA cache_size = -8192");
-      const bool current = version == schema_version();
-      if (!current) {
-        connection->run("BEGIN IMMEDIATE");
-        try {
-          migrate(*connection, options_.file);
-          connection->run("COMMIT");
-        } catch (...) {
-          connection->handle().tryExec("ROLLBACK");
-          throw;
-        }
-      }
+      connection = std::make_unique<Connection>(options_.file, SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE, busy_wait);
+      set_up(*connection, fresh);
       writer_ = std::move(connection);
       return;
     } catch (const SQLite::Exception& error) {
+      const int last = errno;
+      const int kept = connection ? sqlite3_system_errno(connection->handle().getHandle()) : 0;
+      const StoreFault fault = fault_of(error, no_space(kept) ? kept : last);
+      if (fault == StoreFault::full && has_ballast) {
+        has_ballast = false;
+        drop_ballast();
+        continue;
+      }
       // Two processes that make the same database: the change to WAL may answer "busy" without waiting.
-      if (fault_of(error, 0) != StoreFault::locked || Clock::now() > deadline) {
-        rethrow(error, "open the database");
+      if (fault != StoreFault::locked || Clock::now() > deadline) {
+        raise(error, fault, "open the database");
       }
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
     }
@@ -266,8 +283,12 @@ void Database::rethrow(const SQLite::Exception& error, std::string_view what) co
 }
 
 void Database::raise(const SQLite::Exception& error, StoreFault fault, std::string_view what) const {
-  throw StoreError(fault, fmt::format("cannot {} in {}: {}", what, file().string(), error.what()),
-                   mend_for(fault, file()));
+  // SQLite says only of some errors that they come of a full disk.
+  const bool unsaid = fault == StoreFault::full && (error.getErrorCode() & 0xff) != SQLITE_FULL;
+  throw StoreError(
+      fault,
+      fmt::format("cannot {} in {}: {}{}", what, file().string(), unsaid ? "the disk is full: " : "", error.what()),
+      mend_for(fault, file(), options_.make_room));
 }
 
 std::filesystem::path Database::ballast_file() const { return options_.file.string() + ".ballast"; }

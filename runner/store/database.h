@@ -166,6 +166,7 @@ class Database {
   [[noreturn]] void raise(const SQLite::Exception&, StoreFault, std::string_view what) const;
   std::unique_ptr<Connection> open_reader(std::string_view what) const;
   void open_writer();
+  void set_up(Connection&, bool fresh) const;
   std::filesystem::path ballast_file() const;
 
   Store::Options options_;

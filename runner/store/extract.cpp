@@ -7,8 +7,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <system_error>
 
+#include "executors/workspace/files.h"
 #include "runner/store/chunks.h"
 #include "runner/store/store_impl.h"
 
@@ -53,11 +55,11 @@ bool harmless(std::string_view path) {
 
 class Destination {
  public:
-  explicit Destination(std::filesystem::path root) : root_(std::move(root)) {
+  Destination(std::filesystem::path root, TakenFor whom) : root_(std::move(root)), open_to_all_(whom == TakenFor::job) {
     std::error_code error;
     std::filesystem::create_directories(root_, error);
     top_ = ::open(root_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (top_ < 0) {
+    if (top_ < 0 || (open_to_all_ && ::fchmod(top_, executors::kDirectoryMode) != 0)) {
       raise("open", "");
     }
   }
@@ -109,7 +111,7 @@ class Destination {
   }
 
  private:
-  static int open_or_make(int at, const std::string& name) {
+  int open_or_make(int at, const std::string& name) const {
     constexpr int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
     int next = ::openat(at, name.c_str(), flags);
     if (next >= 0) {
@@ -118,10 +120,14 @@ class Destination {
     if (errno == ENOTDIR || errno == ELOOP) {
       ::unlinkat(at, name.c_str(), 0);  // a file or a symlink where a directory belongs
     }
-    if (::mkdirat(at, name.c_str(), 0777) != 0 && errno != EEXIST) {
+    if (::mkdirat(at, name.c_str(), executors::kDirectoryMode) != 0 && errno != EEXIST) {
       return -1;
     }
-    return ::openat(at, name.c_str(), flags);
+    next = ::openat(at, name.c_str(), flags);
+    if (next >= 0 && open_to_all_) {  // mkdirat minds the umask
+      ::fchmod(next, executors::kDirectoryMode);
+    }
+    return next;
   }
   void leave() {
     if (current_ >= 0) {
@@ -132,10 +138,73 @@ class Destination {
   }
 
   std::filesystem::path root_;
+  bool open_to_all_ = false;
   int top_ = -1;
   int current_ = -1;  // -1: the top itself
   std::string current_path_;
 };
+
+constexpr std::size_t block = 4096;  // less is no hole in any file system
+
+bool is_zero(std::string_view bytes) {
+  return bytes.front() == '\0' && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0;
+}
+
+// How much of the beginning of `bytes` is to be left out as a hole (`zero`) or to be written, in whole blocks.
+std::size_t stretch(std::string_view bytes, bool zero) {
+  std::size_t size = 0;
+  while (size < bytes.size() && is_zero(bytes.substr(size, block)) == zero) {
+    size += std::min(block, bytes.size() - size);
+  }
+  return size;
+}
+
+// A file that is being written from its beginning to its end. False: errno says why.
+class Growing {
+ public:
+  explicit Growing(int file) : file_(file) {}
+  bool add(std::string_view bytes) {
+    while (!bytes.empty()) {
+      const std::size_t hole = stretch(bytes, true);
+      at_ += static_cast<off_t>(hole);
+      bytes.remove_prefix(hole);
+      const std::size_t data = stretch(bytes, false);
+      if (!write(bytes.substr(0, data))) {
+        return false;
+      }
+      bytes.remove_prefix(data);
+    }
+    return true;
+  }
+  bool end() const { return written_ == at_ || ::ftruncate(file_, at_) == 0; }
+
+ private:
+  bool write(std::string_view bytes) {
+    while (!bytes.empty()) {
+      const ssize_t wrote = ::pwrite(file_, bytes.data(), bytes.size(), at_);
+      if (wrote < 0 && errno != EINTR) {
+        return false;
+      }
+      const ssize_t done = std::max<ssize_t>(wrote, 0);
+      bytes.remove_prefix(static_cast<std::size_t>(done));
+      at_ += done;
+      written_ = at_;
+    }
+    return true;
+  }
+
+  int file_;
+  off_t at_ = 0;
+  off_t written_ = 0;  // up to where the file reaches
+};
+
+// Whoever takes files out for a job may be another user than who stored them.
+void give_to_owner(int file, const TreeEntry& entry) {
+  const uid_t user = ::geteuid();
+  const bool its_own =
+      entry.owner == user || entry.owner == 0 || ::fchown(file, entry.owner, static_cast<gid_t>(-1)) == 0;
+  ::fchmod(file, its_own ? entry.mode : executors::shared_mode(entry.mode));
+}
 
 }  // namespace
 
@@ -181,19 +250,20 @@ std::string Store::read_file(ArtifactId id, std::string_view path, std::size_t m
   return bytes;
 }
 
-void Store::extract(ArtifactId id, const std::filesystem::path& directory, const std::stop_token& stop) const {
-  impl_->extract(load_tree(impl_->database, id), directory, stop);
+void Store::extract(ArtifactId id, const std::filesystem::path& directory, TakenFor whom,
+                    const std::stop_token& stop) const {
+  impl_->extract(load_tree(impl_->database, id), directory, whom, stop);
 }
 
-void Store::extract_tree(std::uint64_t tree, const std::filesystem::path& directory,
+void Store::extract_tree(std::uint64_t tree, const std::filesystem::path& directory, TakenFor whom,
                          const std::stop_token& stop) const {
-  impl_->extract(load_cached(impl_->database, tree), directory, stop);
+  impl_->extract(load_cached(impl_->database, tree), directory, whom, stop);
 }
 
-void Store::Impl::extract(std::vector<TreeEntry> entries, const std::filesystem::path& directory,
+void Store::Impl::extract(std::vector<TreeEntry> entries, const std::filesystem::path& directory, TakenFor whom,
                           const std::stop_token& stop) const {
   const ChunkFiles files(chunk_directory());
-  Destination destination(directory);
+  Destination destination(directory, whom);
   // Symlinks last: nothing of this artifact is looked up through them.
   std::stable_partition(entries.begin(), entries.end(),
                         [](const TreeEntry& e) { return e.type != TreeEntry::Type::symlink; });
@@ -219,25 +289,30 @@ void Store::Impl::extract(std::vector<TreeEntry> entries, const std::filesystem:
       }
       continue;
     }
-    const int file = ::openat(parent, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-                              entry.type == TreeEntry::Type::executable ? 0777 : 0666);
+    const int file = ::openat(parent, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, entry.mode);
     if (file < 0) {
       destination.raise("make", entry.path);
     }
     const std::unique_ptr<const int, void (*)(const int*)> closing(&file, [](const int* open) { ::close(*open); });
+    Growing content(file);
+    const auto give_up = [&] {
+      const int error = errno;
+      ::unlinkat(parent, name.c_str(), 0);  // not half a file
+      errno = error;
+      destination.raise("write", entry.path);
+    };
     for (const std::int64_t chunk : entry.chunks) {
       const std::string bytes =
           database.read("read an artifact", [&](Connection& c) { return load_chunk(c, files, chunk); });
-      for (std::string_view rest = bytes; !rest.empty();) {
-        const ssize_t wrote = ::write(file, rest.data(), rest.size());
-        if (wrote < 0 && errno != EINTR) {
-          const int error = errno;
-          ::unlinkat(parent, name.c_str(), 0);  // not half a file
-          errno = error;
-          destination.raise("write", entry.path);
-        }
-        rest.remove_prefix(wrote > 0 ? static_cast<std::size_t>(wrote) : 0);
+      if (!content.add(bytes)) {
+        give_up();
       }
+    }
+    if (!content.end()) {
+      give_up();
+    }
+    if (whom == TakenFor::job) {
+      give_to_owner(file, entry);
     }
     if (entry.mtime > 0) {
       constexpr std::int64_t second = 1'000'000'000;

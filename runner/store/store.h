@@ -199,6 +199,14 @@ struct JournalRow {
   std::optional<std::string> answer;  // JSON; absent: what came of it is not known
 };
 
+// Whom an artifact's files are taken out for.
+enum class TakenFor : std::uint8_t {
+  user,  // modes as the job left them, less the umask; directories 0777 less the umask
+  // A layer of a workspace: modes whatever the umask, directories 0777, and owners, where those may be given; where
+  // not, everybody may do with a file of another user what its owner might.
+  job,
+};
+
 struct GcOptions {
   UnixMs now = 0;
   std::optional<std::uint64_t> keep_runs;  // the newest so many runs are kept whole; absent: all
@@ -249,6 +257,7 @@ class Store {
     std::uint64_t log_tail = 64 * 1024;
     std::uint64_t ballast = 1 << 20;  // FILE.ballast: given up on a full disk so that results can be stored
     bool read_only = false;           // listing without a trace
+    bool make_room = false;  // opened to remove things: the ballast is given up when the disk is too full to open it
   };
   explicit Store(const Options&);
   explicit Store(std::filesystem::path file) : Store(Options{std::move(file)}) {}
@@ -299,9 +308,10 @@ class Store {
                         const std::stop_token& = {});
   std::vector<ArtifactRow> list_artifacts(RunId) const;  // in the order they were stored
   std::vector<ArtifactFile> list_files(ArtifactId) const;
-  // Into `directory` (made when missing; files there are replaced): files 0666 or 0777 and directories 0777, less the
-  // umask. Never writes outside it, whatever symlinks are in its way.
-  void extract(ArtifactId, const std::filesystem::path& directory, const std::stop_token& = {}) const;
+  // Into `directory` (made when missing; files there are replaced). Never writes outside it, whatever symlinks are in
+  // its way. What is all zeros takes no space.
+  void extract(ArtifactId, const std::filesystem::path& directory, TakenFor = TakenFor::user,
+               const std::stop_token& = {}) const;
   void read_file(ArtifactId, std::string_view path, const std::function<void(std::string_view)>& sink) const;
   std::string read_file(ArtifactId, std::string_view path, std::size_t max) const;  // StoreError when larger
   std::uint64_t chunk_count() const;  // distinct pieces kept, for tests and `doctor`
@@ -316,7 +326,8 @@ class Store {
   std::vector<CacheRow> list_caches(std::optional<std::string> project = {}) const;           // the last used first
   std::uint64_t clear_caches(std::string_view project, std::optional<std::string> key = {});  // how many went
   // As extract(), of a cache.
-  void extract_tree(std::uint64_t tree, const std::filesystem::path& directory, const std::stop_token& = {}) const;
+  void extract_tree(std::uint64_t tree, const std::filesystem::path& directory, TakenFor = TakenFor::user,
+                    const std::stop_token& = {}) const;
   // What is over the limits goes, and the content nobody refers to any more.
   GcResult prune_caches(const GcOptions&);
 

@@ -85,7 +85,7 @@ struct Store::Impl {
   // that gc never sees a complete tree without a user. Returns what `use` did.
   using UseTree = std::function<ArtifactId(db::Connection&, std::int64_t tree, bool stored)>;
   ArtifactId keep_tree(const std::filesystem::path& directory, std::stop_token, const UseTree&);
-  void extract(std::vector<TreeEntry>, const std::filesystem::path& directory, const std::stop_token&) const;
+  void extract(std::vector<TreeEntry>, const std::filesystem::path& directory, TakenFor, const std::stop_token&) const;
   std::vector<std::int64_t> unused_trees();
   // Gives up a tree: its references, then the pieces nobody else has. Returns what that gave back.
   GcResult remove_tree(std::int64_t tree);

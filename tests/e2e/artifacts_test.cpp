@@ -331,5 +331,40 @@ TEST(DiskFull, FromTheBeginning) {
   EXPECT_THAT(result.err, testing::ContainsRegex("full|[Nn]o space"));
 }
 
+// Even to be opened SQLite's database needs a few pages.
+TEST(DiskFull, IsMendedByGc) {
+  SmallDisk disk("24m");
+  if (!disk.mounted()) GTEST_SKIP() << "only root can mount a small disk";
+  {
+    Project project;
+    project.use_database(disk.path() / "runner.db");
+    project.pipeline(R"(
+big: {script: [head -c 8000000 /dev/urandom >big.bin], artifacts: {paths: [big.bin], expire_in: 1 second}}
+)");
+    ASSERT_EQ(project.exec().code, 0);
+    ASSERT_TRUE(fs::exists(disk.path() / "runner.db.ballast"));
+    sh("cat /dev/zero >'" + (disk.path() / "fill").string() + "' 2>/dev/null || true");
+    project.pipeline("small: {script: echo x}");
+    const Result full = project.exec();
+    EXPECT_EQ(full.code, 3) << full;
+    EXPECT_THAT(full.err, testing::AllOf(HasSubstr("full"), HasSubstr("`runner gc`")));
+    ASSERT_TRUE(fs::exists(disk.path() / "runner.db.ballast")) << "what only adds to a full disk has no use of it";
+
+    sh("sleep 1.2");  // the artifact expires
+    const Result gc = project.run({"gc"});
+    EXPECT_EQ(gc.code, 0) << gc;
+    EXPECT_THAT(gc.out, HasSubstr("removed 1 expired artifact"));
+    EXPECT_TRUE(fs::exists(disk.path() / "runner.db.ballast")) << "for the next time";
+    EXPECT_EQ(project.exec().code, 0);
+
+    // Without a ballast there is nothing to give up.
+    fs::remove(disk.path() / "runner.db.ballast");
+    sh("cat /dev/zero >'" + (disk.path() / "more").string() + "' 2>/dev/null || true");
+    const Result helpless = project.run({"gc"});
+    EXPECT_EQ(helpless.code, 3) << helpless;
+    EXPECT_THAT(helpless.err, HasSubstr("remove something else on the disk"));
+  }
+}
+
 }  // namespace
 }  // namespace e2e

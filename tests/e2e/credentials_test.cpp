@@ -169,6 +169,50 @@ test:
   EXPECT_THAT(result.printed("test"), EndsWith("\n[MASKED]\n22\n[MASKED]\n"));
 }
 
+// A certificate that an authority of one's own has signed, for 127.0.0.1 alone.
+TEST_F(Credentials, SecretsVaultByTls) {
+  const std::string home = project_.home().string();
+  sh("cd '" + home + R"(' && exec 2>/dev/null && mkdir authorities && printf 'subjectAltName=IP:127.0.0.1\n' >names &&
+openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=authority -keyout authority.key -out authorities/authority.pem &&
+openssl req -newkey rsa:2048 -nodes -subj /CN=vault -keyout vault.key -out vault.csr &&
+openssl x509 -req -days 2 -in vault.csr -CA authorities/authority.pem -CAkey authority.key -set_serial 1 -extfile names -out vault.pem &&
+openssl rehash authorities)");
+  Json config = vault();
+  config["tls"] = {{"certificate", home + "/vault.pem"}, {"key", home + "/vault.key"}};
+  start(config);
+  url_.replace(0, 4, "https");
+  project_.pipeline(R"(
+test:
+  id_tokens: {VAULT_ID_TOKEN: {aud: "https://vault.test"}}
+  secrets: {DB: {vault: production/db/password@ops}}
+  script: wc -c <"$DB"
+)");
+  const auto run = [&](const std::string& name = {}, const std::string& value = {}) {
+    Options options;
+    if (!name.empty()) options.env[name] = value;
+    return project_.exec(with_vault(), options);
+  };
+  const Result unknown = run();
+  EXPECT_EQ(unknown.reason("test"), "runner_system_failure") << unknown;
+  EXPECT_THAT(unknown.message("test"), AllOf(HasSubstr("Vault cannot be asked"), HasSubstr("certificate")));
+  EXPECT_THAT(server_->out(), Not(HasSubstr("POST"))) << "no token goes to whom nobody vouches for";
+  const std::string authority = home + "/authorities/authority.pem";
+  for (const auto& [name, value] : std::map<std::string, std::string>{{"RUNNER_SECRETS_CA_FILE", authority},
+                                                                      {"VAULT_CACERT", authority},
+                                                                      {"VAULT_CAPATH", home + "/authorities"}}) {
+    const Result known = run(name, value);
+    EXPECT_EQ(known.code, 0) << name << known;
+    EXPECT_THAT(known.printed("test"), EndsWith("22\n")) << name;
+  }
+  project_.configuration(std::string("[id_tokens]\nissuer = \"") + issuer + "\"\n[secrets]\nca_file = \"" + authority +
+                         "\"\n");
+  EXPECT_EQ(run().code, 0);
+  url_.replace(url_.find("127.0.0.1"), 9, "localhost");
+  const Result other = run();
+  EXPECT_EQ(other.reason("test"), "runner_system_failure") << other;
+  EXPECT_THAT(other.message("test"), HasSubstr("localhost"));
+}
+
 TEST_F(Credentials, SecretsThatVaultRefusesBreakTheJob) {
   Json config = vault();
   config["roles"]["deploy"]["audience"] = "https://other.test";

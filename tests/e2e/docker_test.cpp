@@ -381,6 +381,28 @@ test:
   EXPECT_EQ(result.printed("test"), "hello everybody\nboth names\n");
 }
 
+// docs.gitlab.com/ci/services, "Starting multiple services from the same image" and "Connecting services".
+TEST(Services, OfOneImageAreSeveralAndReachEachOther) {
+  Project project;
+  project.pipeline(R"(
+test:
+  image: busybox
+  services:
+    - {name: busybox, alias: one, entrypoint: [sh, -c], command: ['while :; do echo from one | nc -l -p 8080; done']}
+    - name: busybox
+      alias: two, also-two also-two
+      entrypoint: [sh, -c]
+      command: ['while :; do r=; for i in $(seq 100); do r=$(nc one 8080 </dev/null) && [ -n "$r" ] && break; sleep 0.1; done; echo "two heard: $r" | nc -l -p 8081; done']
+  script:
+    - heard=; for i in $(seq 100); do heard=$(nc also-two 8081 </dev/null) && [ -n "$heard" ] && break; sleep 0.1; done; echo "$heard"
+    - exit 3
+)");
+  const Result result = project.docker();
+  EXPECT_EQ(result.code, 1) << result;
+  EXPECT_EQ(result.printed("test"), "two heard: from one\n");
+  EXPECT_EQ(project.containers(), std::vector<std::string>()) << "services stop also when the job fails";
+}
+
 TEST(Services, ANameIsTheFirstOnesAndOneWithoutANameIsNotStarted) {
   Project project;
   project.pipeline(R"(

@@ -577,10 +577,25 @@ TEST(ExecPretty, IsWhatATerminalGets) {
   EXPECT_THAT(result.out, HasSubstr("failed"));
 }
 
+TEST(ExecPretty, TellsHowFarTheCopyOfTheSourcesIs) {
+  Project project;
+  project.pipeline("build: {script: echo building}");
+  sh("mkdir '" + (project / "many").string() + "'; cd '" + (project / "many").string() +
+     "'; seq 30000 | split -l 1 -a 5 -d; cd ..; git init -q . && git add . && git -c user.name=a -c user.email=b "
+     "commit "
+     "-qm c");
+  Options terminal;
+  terminal.terminal = true;
+  const Result result = project.run({"exec", "--executor", "shell"}, terminal);
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_THAT(result.out, testing::ContainsRegex("copying the sources: [0-9]+ of 3000[0-9] files"));
+}
+
 TEST(ExecPretty, CiAndDumbTerminalsGetPlain) {
   Project project;
   project.pipeline("build: {script: echo building}");
-  for (const auto& [name, value] : std::map<std::string, std::string>{{"CI", "true"}, {"TERM", "dumb"}}) {
+  using Setting = std::pair<std::string, std::string>;
+  for (const auto& [name, value] : {Setting{"CI", "true"}, Setting{"TERM", "dumb"}, Setting{"TERM", ""}}) {
     Options terminal;
     terminal.terminal = true;
     terminal.env[name] = value;

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include <regex>
+#include <set>
 
 #include "tests/e2e/project.h"
 
@@ -455,6 +456,58 @@ flaky:
   const Result result = project.exec({"--variable", "MARKS=" + (project.home() / "marks").string()});
   EXPECT_EQ(result.code, 0) << result;
   EXPECT_EQ(result.count("job_started", "flaky"), 3U);
+}
+
+// docs.gitlab.com/ci/variables/job_scripts, "Pass an environment variable from the script section to artifacts or
+// cache".
+TEST(LanguagePredefined, GitlabEnvReachesWhatComesAfterTheScript) {
+  constexpr const char* pipeline = R"yml(
+stages: [build, test, deploy]
+build:
+  stage: build
+  variables: {GITLAB_ENV: not this, ARCH: unknown}
+  script:
+    - echo "ARCH=$(echo amd)64" >>$GITLAB_ENV
+    - for a in amd64 unknown; do echo $a >some-file-$a; echo $a >cached-$a; done
+    - echo "RESULT=from $ARCH" >vars-amd64
+  after_script: ['echo "after $ARCH"']
+  artifacts: {paths: [some-file-$ARCH], reports: {dotenv: vars-$ARCH}}
+  cache: {key: k, paths: [cached-$ARCH]}
+use: {stage: test, cache: {key: k, paths: [cached-amd64], policy: pull}, script: ['echo $(ls some-file-* cached-*) "[$ARCH]" "[$RESULT]"']}
+failing: {stage: deploy, script: ['echo NAME=x >>"$GITLAB_ENV"; touch f-x; exit 1'], artifacts: {when: always, paths: [f-$NAME]}, allow_failure: true}
+)yml";
+  for (const char* where : {"shell", "docker", "archive"}) {
+    Project project;
+    project.pipeline(pipeline);
+    if (std::string(where) == "archive") project.configuration("[docker]\nworkspace = \"archive\"\n");
+    const Result result = std::string(where) == "shell" ? project.exec() : project.docker({"--image", "busybox"});
+    EXPECT_EQ(result.code, 0) << where << result;
+    EXPECT_THAT(result.printed("build"), HasSubstr("after amd64\n")) << where;
+    EXPECT_THAT(result.printed("use"), testing::EndsWith("\ncached-amd64 some-file-amd64 [] [from unknown]\n"))
+        << where;
+    EXPECT_THAT(project.run({"artifacts", "failing"}).out, HasSubstr("f-x")) << where;
+  }
+}
+
+TEST(LanguagePredefined, CiJobIdIsAnotherForEachAttempt) {
+  Project project;
+  project.pipeline(R"yml(
+flaky: {retry: 1, script: ['echo "id $CI_JOB_ID"', exit 1]}
+other: {script: ['echo "id $CI_JOB_ID"']}
+)yml");
+  std::vector<std::string> ids;
+  for (int run = 0; run < 2; ++run) {
+    const Result result = project.exec({"--keep-going"});
+    for (const Json& event : result.events) {
+      if (event["event"] != "log") continue;
+      const std::string text = event["text"];
+      if (text.starts_with("id ")) ids.push_back(text.substr(3));
+    }
+  }
+  ASSERT_EQ(ids.size(), 6U);
+  for (const std::string& id : ids) EXPECT_THAT(id, testing::MatchesRegex("[1-9][0-9]+")) << "GitLab's are numbers";
+  EXPECT_EQ(std::set<std::string>(ids.begin(), ids.end()).size(), 6U) << testing::PrintToString(ids);
+  EXPECT_THAT(ids, testing::Contains("100000102")) << "run 1, job 1, attempt 2";
 }
 
 TEST(LanguageRetry, WhenAndExitCodesChoose) {

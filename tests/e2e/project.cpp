@@ -395,7 +395,12 @@ std::vector<std::string> Project::processes() const {
   for (const auto& entry : fs::directory_iterator("/proc")) {
     const std::string pid = entry.path().filename().string();
     if (pid.find_first_not_of("0123456789") != std::string::npos) continue;
-    std::string command = read_file(entry.path() / "cmdline");
+    std::string command;
+    try {
+      command = read_file(entry.path() / "cmdline");
+    } catch (const std::ios_base::failure&) {
+      continue;  // it has just ended
+    }
     std::replace(command.begin(), command.end(), '\0', ' ');
     if (command.find(work().string() + "/") != std::string::npos) found.push_back(pid + " " + command);
   }

@@ -56,6 +56,33 @@ TEST(Runs, SayWhichOnesWereInterrupted) {
   EXPECT_EQ(project.runs().at(0)["interrupted"], false);
 }
 
+TEST(Records, LookingForThemMakesNothing) {
+  Project project;
+  project.pipeline("test: {script: echo x}").commit();
+  const auto base = project.home() / "no" / "such";
+  project.use_database(base / "runner.db");
+  const auto run = [&](const Arguments& words, int code, std::string_view said) {
+    const Result result = project.run(words);
+    EXPECT_EQ(result.code, code) << result;
+    EXPECT_THAT(result.out + result.err, HasSubstr(std::string(said))) << words[0];
+    EXPECT_FALSE(std::filesystem::exists(project.home() / "no")) << words[0];
+  };
+  run({"runs"}, 0, "nothing has run yet\n");
+  run({"runs", "--output", "json"}, 0, "[]\n");
+  run({"logs"}, 2, "nothing has run yet: there is no " + (base / "runner.db").string());
+  run({"logs", "1", "test", "--follow"}, 2, "hint: `runner exec` runs a pipeline");
+  run({"artifacts", "test"}, 2, "nothing has run yet");
+  run({"retry"}, 2, "nothing has run yet");
+  run({"resume"}, 2, "nothing has run yet");
+  run({"cache", "list"}, 0, "no caches\n");
+  run({"cache", "clear"}, 0, "removed 0 caches");
+  run({"cache", "clear", "key"}, 2, "there is no cache key");
+  run({"gc"}, 0, "removed 0 expired artifacts");
+  run({"doctor", "--remove", "1"}, 2, "nothing is kept");
+  run({"exec", "--executor", "shell", "--dry-run"}, 0, "test");
+  run({"plan"}, 0, "test");
+}
+
 TEST(Runs, CountInTheDatabaseOfOnesChoice) {
   Project project;
   project.pipeline("test: {script: echo x}");

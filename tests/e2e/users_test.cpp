@@ -30,7 +30,7 @@ make:
   stage: a
   script:
     - id -u
-    - mkdir -m 700 out secret; echo made >out/made.txt; chmod 600 out/made.txt; echo x >secret/x; chmod 000 secret/x secret
+    - mkdir -m 700 out secret; echo made >out/made.txt; chmod 666 out/made.txt; echo x >secret/x; chmod 000 secret/x secret
     - rm source.txt; mkdir source.txt
   artifacts: {paths: [out/, secret/]}
 append: {stage: b, image: runner-test/nonroot, script: [id -u, cat source.txt, echo more >>out/made.txt, cat out/made.txt]}
@@ -46,6 +46,45 @@ read: {stage: c, script: [cat out/made.txt, cat secret/x]}
   EXPECT_EQ(taken.code, 0) << taken;
   EXPECT_EQ(sh("cat '" + (project.home() / "taken/out/made.txt").string() + "'"), "made\n");
   EXPECT_EQ(project.leftovers(), "");
+}
+
+// As in GitLab, whose archives keep modes and owners.
+TEST_P(Users, KeepTheirFilesToThemselves) {
+  Project project(user());
+  project.pipeline(R"(
+default: {image: runner-test/nonroot}
+stages: [a, b, c, d]
+roots:
+  stage: a
+  image: busybox
+  script: [umask 077, echo root >roots.txt]
+  artifacts: {paths: [roots.txt]}
+mine:
+  stage: b
+  script: [(cat roots.txt || echo no) 2>&1, umask 077, echo made >mine.txt, echo made >read-only.txt, chmod 444 read-only.txt]
+  artifacts: {paths: ["*.txt"], when: always}
+  cache: {paths: [mine.txt]}
+mine-too:
+  stage: c
+  script: [echo more >>mine.txt, cat mine.txt, (echo more >>read-only.txt || echo no) 2>&1]
+mine-again:
+  stage: d
+  needs: []
+  cache: {paths: [mine.txt], policy: pull}
+  when: manual
+  script: [echo more >>mine.txt, cat mine.txt]
+)");
+  const Result result = project.docker();
+  EXPECT_EQ(result.code, 0) << result;
+  EXPECT_THAT(result.printed("mine"), AllOf(HasSubstr("Permission denied"), HasSubstr("no\n")));
+  EXPECT_THAT(result.printed("mine-too"), AllOf(HasSubstr("made\nmore\n"), HasSubstr("Permission denied")));
+  // And from the store.
+  const Result retried = project.run({"retry", "mine-too", "--output", "json"});
+  EXPECT_EQ(retried.code, 0) << retried;
+  sh("rm -r '" + (project.work() / "c").string() + "'");
+  const Result cached = project.docker({"mine-again"});
+  EXPECT_EQ(cached.code, 0) << cached;
+  EXPECT_THAT(cached.printed("mine-again"), HasSubstr("made\nmore\n"));
 }
 
 TEST_P(Users, UseServicesAndCancel) {

@@ -530,6 +530,28 @@ TEST_P(Workspaces, TheRunnersUserIsNotNeeded) {
   ASSERT_EQ(1U, ran.result.collected.size());
   EXPECT_EQ("x\n", read_file(ran.result.collected[0].directory / "private/f"));
   EXPECT_EQ("readme\nmore\n", read_file(ran.result.collected[0].directory / "README"));
+
+  // Its own files are its own in the next job too, whatever their modes.
+  JobSpec next = spec("runner-test/nonroot");
+  next.inputs = {ran.result.collected[0].directory};
+  const Ran used = run(next, work({"echo y >>private/f", "cat private/f", "echo 3 >>README", "touch private/g"}));
+  EXPECT_EQ(Outcome::passed, used.result.outcome) << used.log;
+  EXPECT_NE(std::string::npos, used.log.find("x\ny\n")) << used.log;
+}
+
+TEST_P(Workspaces, FilesKeepTheirModes) {
+  Work make = work({"umask 022", "mkdir d", "echo x >d/plain",
+                    "for m in 600 444 755 640 4755 000; do echo x >d/$m; chmod $m "
+                    "d/$m; done"});
+  make.artifacts.paths = {"d"};
+  const Ran made = run(spec(), make);
+  ASSERT_EQ(Outcome::passed, made.result.outcome) << made.log << made.result.message;
+  ASSERT_EQ(1U, made.result.collected.size());
+  JobSpec second = spec();
+  second.inputs = {made.result.collected[0].directory};
+  const Ran used = run(second, work({"cd d; stat -c '%n %a' *"}));
+  EXPECT_NE(std::string::npos, used.log.find("000 400\n444 444\n4755 755\n600 600\n640 640\n755 755\nplain 644\n"))
+      << used.log;
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Workspaces,

@@ -22,7 +22,7 @@ class JobDirectoryTest : public testing::TestWithParam<std::string> {
     path_ = path_with(GetParam(), directory_ / "bin");
     std::filesystem::create_directories(project_);
     job_.emplace(JobDirectory::create(directory_ / "job"));
-    bootstrap_ = std::make_unique<Bootstrap>(job_->path(), path_);
+    bootstrap_ = std::make_unique<Bootstrap>(job_->path(), path_, linger_);
     hooks_.dead = [this] { return bootstrap_->dead(); };
     hooks_.kill = [this] {
       ++last_resorts_;
@@ -56,6 +56,7 @@ class JobDirectoryTest : public testing::TestWithParam<std::string> {
 
   TemporaryDirectory directory_;
   std::filesystem::path path_, project_ = directory_ / "project";
+  bool linger_ = false;
   std::optional<JobDirectory> job_;
   std::unique_ptr<Bootstrap> bootstrap_;
   JobDirectory::Hooks hooks_;
@@ -99,9 +100,28 @@ TEST_P(JobDirectoryTest, FileVariablesArePathsOfTheirValue) {
   EXPECT_NE(text.find("$ cat \"$KEY\"\nline '1'\nline $2\n<section_end after_script>"), std::string::npos) << text;
 }
 
-TEST_P(JobDirectoryTest, AFailedJobLingersWhereThatIsWanted) {
-  bootstrap_.reset();
-  bootstrap_ = std::make_unique<Bootstrap>(job_->path(), path_, true);
+TEST_P(JobDirectoryTest, WhatTheJobExportsIsThereAfterwards) {
+  work_.environment = {{"GITLAB_ENV", (job_->path() / exported_file).string()}, {"KEPT", "as it is"}};
+  work_.after_script = {R"(echo "[$ONE] [$TWO] [$KEPT] [$(env | grep -c THREE)] [${REPLY-unset}]")"};
+  const auto followed = run_script(
+      {R"(printf 'ONE=1\n\n  TWO=a b=$c "d" \nnot this\nBAD-NAME=x\n=x\n7=x\nTHREE=no newline' >>"$GITLAB_ENV")"});
+  EXPECT_EQ(followed.exit_code, 0);
+  EXPECT_EQ(followed.after_code, 0);
+  EXPECT_NE(timeless(log_.bytes()).find("\n[1] [a b=$c \"d\"] [as it is] [1] [unset]\n"), std::string::npos)
+      << timeless(log_.bytes());
+  EXPECT_EQ(job_->exported(), (Environment{{"ONE", "1"}, {"TWO", "a b=$c \"d\""}, {"THREE", "no newline"}}));
+  // The job can put anything in its place.
+  std::filesystem::remove(job_->path() / exported_file);
+  std::filesystem::create_symlink("/etc/passwd", job_->path() / exported_file);
+  EXPECT_TRUE(job_->exported().empty());
+}
+
+class LingeringJobTest : public JobDirectoryTest {
+ protected:
+  LingeringJobTest() { linger_ = true; }
+};
+
+TEST_P(LingeringJobTest, StaysWhenItHasFailed) {
   work_.after_script = {"echo after"};
   const auto followed = run_script({"exit 3"});
   EXPECT_EQ(followed.exit_code, 3);
@@ -111,9 +131,7 @@ TEST_P(JobDirectoryTest, AFailedJobLingersWhereThatIsWanted) {
   EXPECT_FALSE(bootstrap_->dead());
 }
 
-TEST_P(JobDirectoryTest, APassedOrCancelledJobDoesNotLinger) {
-  bootstrap_.reset();
-  bootstrap_ = std::make_unique<Bootstrap>(job_->path(), path_, true);
+TEST_P(LingeringJobTest, EndsWhenItHasPassedOrWasCancelled) {
   const bool cancel = GetParam() != "bash";
   std::jthread stopper;
   if (cancel) {
@@ -444,6 +462,8 @@ TEST_P(JobDirectoryTest, LatencyFromGoToExit) {
 
 INSTANTIATE_TEST_SUITE_P(Shells, JobDirectoryTest, testing::Values("bash", "dash", "busybox"),
                          [](const auto& shell) { return shell.param; });
+INSTANTIATE_TEST_SUITE_P(Shells, LingeringJobTest, testing::Values("bash", "dash", "busybox"),
+                         [](const auto& shell) { return shell.param; });
 
 TEST(JobDirectoryModes, AnyUserOfTheContainerAndNobodyElse) {
   const TemporaryDirectory directory;
@@ -463,6 +483,7 @@ TEST(JobDirectoryModes, AnyUserOfTheContainerAndNobodyElse) {
   EXPECT_EQ(mode("job/.job"), 0777U);
   for (const char* name : {"job/.job/go", "job/.job/sig", "job/.job/log", "job/.job/after.log"})
     EXPECT_EQ(mode(name), 0666U);
+  EXPECT_EQ(mode("job/.job/tmp/gitlab_runner_env"), 0666U);
   for (const char* name : {"job/.job/script", "job/.job/after"}) EXPECT_EQ(mode(name), 0644U);
 }
 

@@ -153,7 +153,14 @@ class Bootstrap {
     std::vector<char*> arguments;
     for (const auto& word : words) arguments.push_back(const_cast<char*>(word.c_str()));
     arguments.push_back(nullptr);
-    if (::posix_spawnp(&pid_, arguments[0], nullptr, nullptr, arguments.data(), environ) != 0) std::abort();
+    // A process group of its own: killed before it has asked to take its child along, unshare would leave that behind,
+    // and it would take the go from the next one.
+    posix_spawnattr_t group;
+    ::posix_spawnattr_init(&group);
+    ::posix_spawnattr_setflags(&group, POSIX_SPAWN_SETPGROUP);
+    const int failed = ::posix_spawnp(&pid_, arguments[0], nullptr, &group, arguments.data(), environ);
+    ::posix_spawnattr_destroy(&group);
+    if (failed != 0) std::abort();
   }
   Bootstrap(const Bootstrap&) = delete;
   Bootstrap& operator=(const Bootstrap&) = delete;
@@ -163,7 +170,7 @@ class Bootstrap {
     if (!reaped_) ::waitpid(pid_, &status, 0);
   }
   void kill() {
-    if (!reaped_) ::kill(pid_, SIGKILL);  // and with it, by --kill-child, all that is in the namespace
+    if (!reaped_) ::kill(-pid_, SIGKILL);  // and with its first process all that is in the namespace
   }
   bool dead() {
     int status = 0;

@@ -99,11 +99,51 @@ TEST(CopyTree, CopiesFilesLinksAndNormalModes) {
                                                 {"void", "/"}}));
   EXPECT_EQ(mode_of(directory / "to"), 0777U);
   EXPECT_EQ(mode_of(directory / "to/a/b"), 0777U);
-  EXPECT_EQ(mode_of(directory / "to/a/b/file"), 0666U);
-  EXPECT_EQ(mode_of(directory / "to/tool"), 0777U);
+  EXPECT_EQ(mode_of(directory / "to/a/b/file"), 0400U);
+  EXPECT_EQ(mode_of(directory / "to/tool"), 0750U);
   EXPECT_EQ(mode_of(from / "tool"), 0750U);  // the user's own is never touched
   EXPECT_EQ(fs::last_write_time(from / "tool"), fs::last_write_time(directory / "to/tool"));
   ::chmod((from / "a/b").c_str(), 0700);
+}
+
+std::int64_t blocks_of(const fs::path& path) {
+  struct stat info = {};
+  return ::lstat(path.c_str(), &info) == 0 ? info.st_blocks : -1;
+}
+
+TEST(CopyTree, HolesStayHoles) {
+  const TemporaryDirectory directory;
+  constexpr std::uintmax_t size = 64 << 20;
+  write_file(directory / "from/hole", "");
+  fs::resize_file(directory / "from/hole", size);
+  write_file(directory / "from/mixed", std::string(10'000, 'x'));
+  fs::resize_file(directory / "from/mixed", size);
+  {
+    std::fstream file(directory / "from/mixed", std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(32 << 20);
+    file << "in the middle";
+  }
+  if (blocks_of(directory / "from/mixed") > 1000) GTEST_SKIP() << "this file system has no holes";
+  copy_tree(directory / "from", directory / "to");
+  for (const char* name : {"hole", "mixed"}) {
+    EXPECT_EQ(fs::file_size(directory / "to" / name), size) << name;
+    EXPECT_LE(blocks_of(directory / "to" / name), blocks_of(directory / "from" / name) + 64) << name;
+    EXPECT_TRUE(read_file(directory / "to" / name) == read_file(directory / "from" / name)) << name;
+  }
+}
+
+TEST(CopyTree, OwnersAreKeptWhereTheyMayBe) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can give files away";
+  const TemporaryDirectory directory;
+  write_file(directory / "from/file", "text");
+  ::chmod((directory / "from/file").c_str(), 0600);
+  ASSERT_EQ(::chown((directory / "from/file").c_str(), 1234, 1235), 0);
+  copy_tree(directory / "from", directory / "to");
+  struct stat info = {};
+  ASSERT_EQ(::lstat((directory / "to/file").c_str(), &info), 0);
+  EXPECT_EQ(info.st_uid, 1234U);
+  EXPECT_EQ(info.st_gid, 1235U);
+  EXPECT_EQ(info.st_mode & 07777, 0600U);
 }
 
 TEST(CopyTree, ManyFilesInOneDirectoryAndInMany) {
@@ -232,9 +272,36 @@ TEST_F(Collect, ADirectoryOfTheJobIsMovedAsAWhole) {
             (Content{{"dist", "/"}, {"dist/a", "/"}, {"dist/a/file", "a"}, {"dist/empty", "/"}, {"dist/tool", "t"}}));
   EXPECT_EQ(inode_of(layer_ / "dist"), inode);
   EXPECT_EQ(mode_of(layer_ / "dist/a"), 0777U);
-  EXPECT_EQ(mode_of(layer_ / "dist/tool"), 0777U);
+  EXPECT_EQ(mode_of(layer_ / "dist/tool"), 0700U);
   EXPECT_EQ(mode_of(layer_), 0777U);
   EXPECT_THAT(notices_.warnings, IsEmpty());
+}
+
+TEST_F(Collect, FilesKeepTheirModes) {
+  const std::map<std::string, std::pair<mode_t, mode_t>> files = {
+      {"key", {0600, 0600}},    {"read-only", {0444, 0444}}, {"plain", {0644, 0644}},     {"tool", {04755, 0755}},
+      {"group", {02770, 0770}}, {"nobody's", {0000, 0400}},  {"write-only", {0200, 0600}}};
+  for (const char* directory : {"whole", "part"}) {
+    for (const auto& [name, modes] : files) {
+      write_file(up_ / directory / name, name);
+      ASSERT_EQ(::chmod((up_ / directory / name).c_str(), modes.first), 0);
+    }
+  }
+  fs::create_hard_link(up_ / "part/key", up_ / "part/other name");  // is copied
+  write_file(low_ / "part/handed on", "x");
+  ::chmod((low_ / "part/handed on").c_str(), 0440);
+  const auto inode = inode_of(low_ / "part/handed on");
+  spec_.paths = {"whole", "part/*"};
+  take();
+  for (const char* directory : {"whole", "part"}) {
+    for (const auto& [name, modes] : files) {
+      EXPECT_EQ(mode_of(layer_ / directory / name), modes.second) << directory << "/" << name;
+      EXPECT_EQ(read_file(layer_ / directory / name), name);
+    }
+  }
+  EXPECT_EQ(mode_of(layer_ / "part/other name"), 0600U);
+  EXPECT_EQ(mode_of(layer_ / "part/handed on"), 0440U);
+  EXPECT_EQ(inode_of(layer_ / "part/handed on"), inode) << "not copied";
 }
 
 TEST_F(Collect, TheMergedViewIsTaken) {

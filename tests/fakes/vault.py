@@ -5,11 +5,12 @@ Answers as HashiCorp's HTTP API documentation has it: "JWT login" (auth/jwt), KV
   keys: the issuer's JWK set, a file      issuer: what `iss` must be      namespace: "" or what must be asked for
   auth: the method's path                 roles: name -> {audience, claims}, "" is the default one
   mounts: path -> {version: 1 or 2, data: path -> {field: value}}
-  busy: so many times 503 first
+  busy: so many times 503 first           tls: {certificate, key}, files: it speaks HTTPS
 Prints its port, then a line for each request: METHOD PATH.
 """
 import http.server
 import json
+import ssl
 import sys
 import time
 import uuid
@@ -109,5 +110,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 server = http.server.ThreadingHTTPServer(("127.0.0.1", int(config.get("port", 0))), Handler)
+if "tls" in config:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(config["tls"]["certificate"], config["tls"]["key"])
+    server.socket = context.wrap_socket(server.socket, server_side=True)
 print(server.server_address[1], flush=True)
 server.serve_forever()

@@ -55,6 +55,9 @@ TEST(Advice, AConditionThatIsNeverTrue) {
   };
   EXPECT_EQ(why("$A == \"a\" && $A == \"b\""), "$A cannot be \"a\" and \"b\" at once");
   EXPECT_EQ(why("$A == \"a\" && $B && ($A != \"a\")"), "$A cannot be \"a\" and not be it");
+  EXPECT_EQ(why("!$A && $A == \"a\""), "$A cannot be \"a\" and empty");
+  EXPECT_EQ(why("$A && !$A"), "");  // an empty one passes &&
+  EXPECT_EQ(why("$A && !true"), "a part of it is always false");
   EXPECT_EQ(why("$A && $A == null"), "$A cannot be null and have a value");
   EXPECT_EQ(why("$A && $A == \"\""), "") << "an empty text passes &&, as in GitLab";
   EXPECT_EQ(why("$A == \"a\" && $A =~ /^b/"), "where $A is \"a\", it does not match the regular expression");

@@ -36,7 +36,8 @@ TEST(Expression, AgreesWithGitLab) {
   const Values values = {{"PRESENT", "my variable"},
                          {"PATH_VARIABLE", "a/path/variable/value"},
                          {"FULL_PATH", "/a/full/path/variable/value"},
-                         {"EMPTY", ""}};
+                         {"EMPTY", ""},
+                         {"TRUE", "true"}};
   const std::vector<Case> cases = {
       {R"($PRESENT == "my variable")", true},
       {R"("my variable" == $PRESENT)", true},
@@ -78,6 +79,27 @@ TEST(Expression, AgreesWithGitLab) {
       {R"($EMPTY || $UNDEFINED)", false},
       {R"($UNDEFINED || $PRESENT)", true},
       {R"("  ")", false},
+      {R"(!$PRESENT)", false},
+      {R"(!$EMPTY)", true},
+      {R"(! $UNDEFINED)", true},
+      {R"(!null)", true},
+      {R"(!"  ")", true},
+      {R"(!!$PRESENT)", true},
+      {R"(!$UNDEFINED && $PRESENT)", true},
+      {R"(!$PRESENT && $PRESENT)", false},
+      {R"(!($PRESENT && $EMPTY))", true},
+      {R"(!($PRESENT == "my variable" || $UNDEFINED) && $PRESENT)", false},
+      {R"(!$PRESENT == "my variable")", false},  // it binds tighter than ==
+      {R"(!$PRESENT == "false")", true},
+      {R"("true" == !$UNDEFINED)", true},
+      {R"(!$UNDEFINED != false)", true},
+      {R"(!$PRESENT =~ /^fal/)", true},
+      {R"(true)", true},
+      {R"(false || $UNDEFINED)", false},
+      {R"($TRUE == true)", true},
+      {R"($TRUE == false)", false},
+      {R"(null == false)", false},
+      {R"(($PRESENT == "my variable") == $TRUE)", true},
       {R"($PRESENT && null)", false},
       {R"(null && $PRESENT)", false},
       {R"("string" && null)", false},
@@ -181,7 +203,8 @@ TEST(Expression, SaysWhereAndHowToMend) {
       {"$A = \"x\"", 3, "unexpected \"=\"", "write == to compare, =~ to match a regular expression"},
       {"$A & $B", 3, "unexpected \"&\"", "write &&"},
       {"$A | $B", 3, "unexpected \"|\"", "write ||"},
-      {"!$A", 0, "unexpected \"!\"", "there is no negation: write $NAME == null, != or !~"},
+      {"!", 1, "the expression ends where a value is expected", ""},
+      {"$A ! $B", 3, "expected && or ||", ""},
       {"$A == main", 6, "unexpected word \"main\"", "text stands in quotes, a variable begins with $"},
       {"$A == 1", 6, "unexpected word \"1\"", "text stands in quotes, a variable begins with $"},
       {"$A and $B", 3, "expected && or ||", "text stands in quotes, a variable begins with $"},
@@ -189,10 +212,12 @@ TEST(Expression, SaysWhereAndHowToMend) {
       {"$A == \"x\" == \"y\"", 10, "expected && or ||", ""},
       {"$A ==", 5, "the expression ends where a value is expected", ""},
       {"$A &&", 5, "the expression ends where a value is expected", ""},
-      {"&& $A", 0, "expected a value, got \"&&\"", "values are $NAME, \"text\", 'text', /regular expression/ and null"},
+      {"&& $A", 0, "expected a value, got \"&&\"",
+       "values are $NAME, \"text\", 'text', /regular expression/, null, true and false"},
       {"($A", 0, "\"(\" is not closed", "add )"},
       {"$A)", 2, "\")\" without \"(\"", ""},
-      {"()", 1, "expected a value, got \")\"", "values are $NAME, \"text\", 'text', /regular expression/ and null"},
+      {"()", 1, "expected a value, got \")\"",
+       "values are $NAME, \"text\", 'text', /regular expression/, null, true and false"},
       {"$ == 1", 0, "\"$\" without a variable's name", "write $NAME"},
       {"$A == @", 6, "unexpected character", "operands are $NAME, \"text\", 'text', /regular expression/ and null"},
   };
@@ -208,7 +233,8 @@ TEST(Expression, SaysWhereAndHowToMend) {
 
 TEST(Expression, HostileNestingIsRefusedAndLongChainsAreNot) {
   const std::string deep = std::string(1'000'000, '(') + "$A" + std::string(1'000'000, ')');
-  EXPECT_EQ(result(deep, {}), "parentheses are nested too deeply");
+  EXPECT_EQ(result(deep, {}), "it is nested too deeply");
+  EXPECT_EQ(result(std::string(1'000'000, '!') + "$A", {}), "it is nested too deeply");
   EXPECT_EQ(result(std::string(100, '(') + "$A" + std::string(100, ')'), {{"A", "x"}}), "true");
   std::string chain = "$A";
   for (int i = 0; i < 100'000; ++i) chain += i % 2 == 0 ? " || $A" : " && $A";
@@ -221,6 +247,7 @@ TEST(Expression, ExplainsWithTheValuesInPlace) {
     return std::get<Expression>(Expression::compile(text)).explain(lookup_in(values));
   };
   EXPECT_EQ(explained("$CI_COMMIT_BRANCH == \"dev\""), "$CI_COMMIT_BRANCH (\"main\") == \"dev\"");
+  EXPECT_EQ(explained("!$UNKNOWN && true"), "!$UNKNOWN (null) && true");
   EXPECT_EQ(explained("$UNKNOWN || ($EMPTY != null)"), "$UNKNOWN (null) || ($EMPTY (\"\") != null)");
   EXPECT_EQ(explained("\"$EMPTY\" =~ /$EMPTY\\/x/i"), "\"$EMPTY\" =~ /$EMPTY\\/x/i");
   EXPECT_EQ(explained("$LONG"), "$LONG (\"" + std::string(60, 'x') + "…\")");
@@ -229,9 +256,29 @@ TEST(Expression, ExplainsWithTheValuesInPlace) {
 
 // Whatever the bytes: an answer, no crash, and an offset within the text.
 TEST(Expression, SurvivesNoise) {
-  const std::vector<std::string> pieces = {"$A",   "\"x\"", "'",  "/^a/i", "(",  ")",    "&&",
-                                           "||",   "==",    "=~", "!~",    "!=", "null", " ",
-                                           "${A}", "\\",    "/",  "\"",    "x",  "\n",   std::string(1, '\0'),
+  const std::vector<std::string> pieces = {"$A",
+                                           "\"x\"",
+                                           "'",
+                                           "/^a/i",
+                                           "(",
+                                           ")",
+                                           "&&",
+                                           "||",
+                                           "==",
+                                           "=~",
+                                           "!~",
+                                           "!=",
+                                           "null",
+                                           "!",
+                                           "true",
+                                           " ",
+                                           "${A}",
+                                           "\\",
+                                           "/",
+                                           "\"",
+                                           "x",
+                                           "\n",
+                                           std::string(1, '\0'),
                                            "\xFF"};
   std::mt19937 random(7);
   for (int i = 0; i < 20'000; ++i) {

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include <atomic>
+#include <future>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -412,16 +413,15 @@ TEST(EngineEvents, StopQuietAndEnd) {
 
 TEST(EngineDeaths, AreNotMissedWhenTheStreamBreaks) {
   std::atomic<int> streams = 0;
-  std::atomic<bool> down = false;
+  std::promise<void> watched;  // what ends before it is watched is nobody's
   FakeEngine fake([&](const Request& request, Connection& connection) {
-    if (down) return;
     if (request.target.find("/events") != std::string::npos) {
       connection.begin_chunks();
       if (++streams > 1) {
         connection.hold();
         return;
       }
-      std::this_thread::sleep_for(100ms);
+      watched.get_future().wait_for(30s);
       return connection.chunk(event("oom", "a", 0, 1'000'000'000) + event("die", "a", 137, 2'000'000'000));
     }
     if (streams < 2) return connection.answer(200, R"({"State":{"Status":"running","Running":true}})");
@@ -435,20 +435,23 @@ TEST(EngineDeaths, AreNotMissedWhenTheStreamBreaks) {
   Deaths deaths(engine, "l=v");
   for (const char* id : {"a", "b", "c", "d"}) deaths.watch(id);
   EXPECT_EQ(deaths.poll("a"), std::nullopt);
-  const auto a = deaths.wait("a", 5s);
+  watched.set_value();
+  const auto a = deaths.wait("a", 30s);
   ASSERT_TRUE(a);
   EXPECT_EQ(a->exit_code, 137);
   EXPECT_TRUE(a->oom);
   EXPECT_TRUE(deaths.oom_seen("a"));
-  const auto b = deaths.wait("b", 5s);
+  const auto b = deaths.wait("b", 30s);
   ASSERT_TRUE(b);
   EXPECT_EQ(b->exit_code, 5);
   EXPECT_TRUE(b->oom);
-  const auto c = deaths.wait("c", 5s);
+  const auto c = deaths.wait("c", 30s);
   ASSERT_TRUE(c);
   EXPECT_EQ(c->exit_code, -1);
   EXPECT_FALSE(deaths.wait("d", 50ms));
   EXPECT_FALSE(deaths.wait("unknown", 1min)) << "not watched: returns at once";
+  // It answers as soon as all that is watched has been looked at.
+  for (int i = 0; i < 3000 && !deaths.engine_answers(); ++i) std::this_thread::sleep_for(10ms);
   EXPECT_TRUE(deaths.engine_answers());
   deaths.forget("a");
   EXPECT_FALSE(deaths.poll("a"));

@@ -5,9 +5,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
+#include <mutex>
 #include <set>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "tests/runner/hosts/git_fixture.h"
 
@@ -45,6 +49,27 @@ class CheckoutTest : public ::testing::Test {
     return shell("git -c safe.directory='*' -C '" + where.string() + "' " + arguments);
   }
 };
+
+TEST_F(CheckoutTest, ItsProgressIsTold) {
+  for (int i = 0; i < 1000; ++i) write(repo / ("dir/file" + std::to_string(i)), "x");
+  std::mutex mutex;
+  std::vector<std::pair<std::size_t, std::size_t>> told;
+  SnapshotOptions options;
+  options.progress = [&](std::size_t done, std::size_t files) {
+    const std::lock_guard lock(mutex);
+    told.emplace_back(done, files);
+  };
+  const Snapshot first = take(options);
+  ASSERT_GE(told.size(), 10U);
+  EXPECT_EQ(told.front(), std::pair(std::size_t{0}, std::size_t{0}));
+  const auto last = std::ranges::max_element(told);
+  EXPECT_EQ(last->first, last->second);
+  EXPECT_EQ(last->first, first.files());
+  told.clear();
+  const Snapshot again = take(options);
+  EXPECT_TRUE(again.reused());
+  EXPECT_EQ(told.size(), 1U) << "nothing was copied";
+}
 
 TEST_F(CheckoutTest, IsACopyWithTheModesJobsNeed) {
   write(repo / "src/secret", "s");

@@ -317,6 +317,20 @@ TEST(PlainConsole, TellsProgressOnlyNowAndThen) {
   EXPECT_THAT(text, Not(HasSubstr("· pulling 1 %")));
 }
 
+TEST(PlainConsole, TellsOfALongPreparationOfTheRun) {
+  const std::string text = told(ConsoleKind::plain, [](Observer& console) {
+    console.on(RunPreparing{"copying 1"});
+    console.on(RunPreparing{"copying 2"});
+    std::this_thread::sleep_for(2050ms);
+    console.on(RunPreparing{"copying 3"});
+    console.on(RunPreparing{"copying 4"});
+    console.on(run_of({"build"}));
+  });
+  EXPECT_THAT(text, HasSubstr(" · copying 3\n"));
+  EXPECT_THAT(text, Not(testing::ContainsRegex("copying [124]")));
+  EXPECT_LT(text.find("copying 3"), text.find("run 7"));
+}
+
 TEST(PlainConsole, QuotesWhatAShellWouldSplit) {
   const std::string text = told(ConsoleKind::plain, [](Observer& console) {
     console.on(run_of({"it's a job"}));
@@ -444,6 +458,8 @@ TEST(PrettyConsole, DrawsAFooterAndTakesItAwayAgain) {
   options.width = 60;
   {
     const auto console = make_console(ConsoleKind::pretty, options);
+    console->on(RunPreparing{"copying the sources: 64 of 60000 files"});
+    std::this_thread::sleep_for(250ms);
     console->on(run_of({"build", "test"}));
     console->on(JobStatus{{0, 1}, "pulling node:18, 45 %"});
     std::this_thread::sleep_for(250ms);
@@ -457,6 +473,8 @@ TEST(PrettyConsole, DrawsAFooterAndTakesItAwayAgain) {
   reader.join();
   ::close(terminal);
   EXPECT_THAT(text, testing::StartsWith("\x1b[?25l"));
+  EXPECT_THAT(text, HasSubstr("copying the sources: 64 of 60000 files · "));
+  EXPECT_EQ(text.find("copying", text.find("run 7")), std::string::npos) << "it is over then";
   EXPECT_THAT(text, HasSubstr("pulling node:18, 45 %"));
   EXPECT_THAT(text, HasSubstr("half a li"));
   EXPECT_THAT(text, HasSubstr("1 running · 1 to come"));
@@ -526,9 +544,14 @@ TEST(ChooseConsole, IsPrettyOnATerminalAndPlainElsewhere) {
   EXPECT_TRUE(choose({}, true).colour);
   variables["CLICOLOR_FORCE"] = "1";
   EXPECT_TRUE(choose({}, false).colour);
-  variables = {{"TERM", "dumb"}};
+  for (const char* nothing : {"dumb", ""}) {
+    variables = {{"TERM", nothing}};
+    EXPECT_EQ(choose({}, true).kind, ConsoleKind::plain) << nothing;
+    EXPECT_FALSE(choose({}, true).colour) << nothing;
+    EXPECT_FALSE(choose(ConsoleKind::pretty, true).live) << nothing;
+  }
+  variables.clear();
   EXPECT_EQ(choose({}, true).kind, ConsoleKind::plain);
-  EXPECT_FALSE(choose(ConsoleKind::pretty, true).live);
 }
 
 }  // namespace

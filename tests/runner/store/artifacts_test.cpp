@@ -108,6 +108,80 @@ TEST_F(ArtifactsTest, ComesOutAsItWentIn) {
   EXPECT_THROW(store.read_file(id + 1, "dist/app.js", 1000), StoreError);
 }
 
+TEST_F(ArtifactsTest, FilesKeepTheirModes) {
+  const auto mode = [&](const std::string& path) {
+    struct stat status {};
+    return ::stat((dir / path).c_str(), &status) == 0 ? status.st_mode & 07777U : 0U;
+  };
+  fs::create_directory(tree / "d");
+  for (const unsigned each : {0600U, 0444U, 0666U, 0755U, 04711U}) {
+    const fs::path path = tree / "d" / std::to_string(each);
+    write(path, "x");
+    ASSERT_EQ(::chmod(path.c_str(), each), 0);
+  }
+  Store store(file);
+  const ArtifactId id = store.store_tree(begin(store), "archive", "x", tree, std::nullopt);
+  const mode_t before = ::umask(027);
+  store.extract(id, dir / "user");
+  store.extract(id, dir / "job", TakenFor::job);
+  ::umask(before);
+  for (const unsigned each : {0600U, 0444U, 0666U, 0755U, 04711U}) {
+    EXPECT_EQ(mode("user/d/" + std::to_string(each)), each & 0750U);
+    EXPECT_EQ(mode("job/d/" + std::to_string(each)), each & 0777U);
+  }
+  EXPECT_EQ(mode("user/d"), 0750U);
+  EXPECT_EQ(mode("job/d"), 0777U);
+  EXPECT_EQ(mode("job"), 0777U);
+
+  // Another mode is another tree.
+  ASSERT_EQ(::chmod((tree / "d/384").c_str(), 0640), 0);
+  const ArtifactId other = store.store_tree(begin(store), "archive", "x", tree, std::nullopt);
+  store.extract(other, dir / "other", TakenFor::job);
+  EXPECT_EQ(mode("other/d/384"), 0640U);
+}
+
+TEST_F(ArtifactsTest, OwnersAreKeptForJobsOfRootsRunner) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can give files away";
+  write(tree / "f", "x");
+  ASSERT_EQ(::chmod((tree / "f").c_str(), 0600), 0);
+  ASSERT_EQ(::chown((tree / "f").c_str(), 1234, 1234), 0);
+  const auto owner = [&](const std::string& path) {
+    struct stat status {};
+    return ::stat((dir / path).c_str(), &status) == 0 ? status.st_uid : 99U;
+  };
+  Store store(file);
+  const ArtifactId id = store.store_tree(begin(store), "archive", "x", tree, std::nullopt);
+  store.extract(id, dir / "user");
+  store.extract(id, dir / "job", TakenFor::job);
+  EXPECT_EQ(owner("user/f"), 0U);
+  EXPECT_EQ(owner("job/f"), 1234U);
+}
+
+TEST_F(ArtifactsTest, HolesStayHoles) {
+  const auto blocks = [&](const fs::path& path) {
+    struct stat status {};
+    return ::stat(path.c_str(), &status) == 0 ? status.st_blocks : -1;
+  };
+  constexpr std::uintmax_t size = (std::uintmax_t{1} << 30) + 1000;
+  write(tree / "hole", "");
+  fs::resize_file(tree / "hole", size);
+  write(tree / "mixed", "head");
+  fs::resize_file(tree / "mixed", 50'000'000);
+  {
+    std::fstream out(tree / "mixed", std::ios::in | std::ios::out | std::ios::binary);
+    out.seekp(20'000'001);
+    out << noise(300'000);
+  }
+  if (blocks(tree / "hole") > 1000) GTEST_SKIP() << "this file system has no holes";
+  Store store(file);
+  const ArtifactId id = store.store_tree(begin(store), "archive", "x", tree, std::nullopt);
+  store.extract(id, dir / "out");
+  EXPECT_EQ(fs::file_size(dir / "out/hole"), size);
+  EXPECT_LE(blocks(dir / "out/hole"), 64);
+  EXPECT_LE(blocks(dir / "out/mixed"), blocks(tree / "mixed") + 64);
+  EXPECT_TRUE(read(dir / "out/mixed") == read(tree / "mixed"));
+}
+
 TEST_F(ArtifactsTest, AnEmptyTree) {
   Store store(file);
   const ArtifactId id = store.store_tree(begin(store), "archive", "x", tree, std::nullopt);

@@ -138,6 +138,8 @@ TEST_F(CachesTest, AFallbackIsFoundInOrder) {
 TEST_F(CachesTest, WhatWasTakenStandsAtOnceAndComesBackFromTheStore) {
   Caches caches(store_, "p", directory_ / "c");
   const auto collected = taken("1", "text");
+  constexpr auto shared = static_cast<fs::perms>(0666);
+  fs::permissions(collected.tree.directory / "dir/file", shared);  // whatever the umask
   EXPECT_TRUE(caches.keep("k", collected, {}).stored);
   EXPECT_FALSE(fs::exists(collected.tree.directory)) << "it was put in place, not copied";
   const auto standing = caches.restore({"k"});
@@ -147,7 +149,7 @@ TEST_F(CachesTest, WhatWasTakenStandsAtOnceAndComesBackFromTheStore) {
   ASSERT_TRUE(extracted);
   EXPECT_EQ(read(extracted->layer / "dir/file"), "text");
   EXPECT_EQ(fs::status(extracted->layer / "dir").permissions(), fs::perms::all);
-  EXPECT_EQ(fs::status(extracted->layer / "dir/file").permissions(), static_cast<fs::perms>(0666));
+  EXPECT_EQ(fs::status(extracted->layer / "dir/file").permissions(), shared);
   // Unchanged: only the key is set; also a new one, when it came by a fallback.
   EXPECT_FALSE(caches.keep("k", {0, true, {}}, extracted).stored);
   EXPECT_FALSE(caches.keep("new", {0, true, {}}, extracted).stored);
