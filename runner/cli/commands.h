@@ -23,6 +23,7 @@ inline constexpr int passed = 0, failed = 1, usage = 2, broken = 3, waiting = 4,
 
 void add_exec(CLI::App&, CommandLine&);     // exec, resume
 void add_retry(CLI::App&, CommandLine&);    // retry
+void add_approve(CLI::App&, CommandLine&);  // approve, reject
 void add_plan(CLI::App&, CommandLine&);     // lint, plan, preview, schema
 void add_records(CLI::App&, CommandLine&);  // runs, logs, artifacts, gc
 void add_cache(CLI::App&, CommandLine&);    // cache list, cache clear

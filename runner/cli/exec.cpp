@@ -29,6 +29,8 @@
 #include "runner/cli/setup.h"
 #include "runner/run/console.h"
 #include "runner/run/failure_help.h"
+#include "runner/run/foreground.h"
+#include "runner/run/person.h"
 #include "runner/run/step_host.h"
 #include "runner/secrets/remembered.h"
 
@@ -450,6 +452,11 @@ FailureHelp::Settings help_settings(const ExecOptions& options, const std::strin
   return settings;
 }
 
+// Whether somebody is there to answer questions. Who watches is busy with their files.
+bool can_be_asked(const Start& what, ConsoleKind console) {
+  return console != ConsoleKind::json && !what.options.watch && isatty(STDIN_FILENO) != 0 && isatty(STDOUT_FILENO) != 0;
+}
+
 // The run itself is over and its end is recorded, whatever the engine says now.
 void clear_up(const Store& store, const executors::DockerSettings& settings, RunId run) {
   try {
@@ -526,8 +533,12 @@ int start(Store& store, const Start& what, const std::stop_token& interrupted, H
   SessionResult result;
   {
     const auto console = make_console(choice.kind, console_options);
-    FailureHelp help(help_settings(what.options, what.database), *console);
+    Foreground terminal(*console);
+    FailureHelp help(help_settings(what.options, what.database), terminal);
     if (what.options.shell_on_fail || what.options.keep) settings.help = &help;
+    Person person({STDIN_FILENO, STDOUT_FILENO}, terminal);
+    if (can_be_asked(what, choice.kind)) settings.person = &person;
+    host.set_person(settings.person);
     Session session(store, *executor, loaded.parsed.pipeline, loaded.plan, std::move(settings));
     result = session.run(*console, interrupted, what.taken_up);
   }
@@ -695,23 +706,66 @@ Recorded load_recorded(const RunDetail& run, ExecOptions& options, Config& confi
 
 namespace {
 
+// A run that is begun again goes on with the sources it had.
+void refuse_lost_sources(const Store& store, const RunDetail& run) {
+  const fs::path root = make_work_directory(store) / "s";
+  const auto snapshots = snapshots_of(store, run.id);
+  const bool all = !snapshots.empty() && std::all_of(snapshots.begin(), snapshots.end(), [&](const auto& each) {
+    return fs::is_directory(root / each.second);
+  });
+  if (all) return;
+  throw UsageError(
+      fmt::format("the sources of run {0} are not kept any more: those of the newest runs are\n"
+                  "hint: `runner retry {0} JOB --worktree` runs a job of it with the files as they are now",
+                  run.id));
+}
+
+// The run that `runner resume` without a number means: an interrupted one, else one that somebody has let go on.
+RunId run_to_resume(const Store& store) {
+  const std::vector<RunId> orphans = store.orphaned_runs();
+  if (!orphans.empty()) return resumed_with(store, orphans, orphans.back());
+  const std::vector<RunId> waiting = store.waiting_runs();
+  const auto answered =
+      std::find_if(waiting.rbegin(), waiting.rend(), [&](RunId run) { return store.is_answered(run); });
+  if (answered != waiting.rend()) return *answered;
+  throw UsageError(fmt::format("there is no unfinished run to resume\nhint: {}",
+                               waiting.empty() ? "`runner runs` lists all" : "`runner approve` lists what waits"));
+}
+
+// Nobody has answered what the run stopped before: nothing is to be done.
+int say_still_waiting(const RunDetail& run, const std::vector<WaitingJob>& waiting) {
+  std::vector<std::string> names;
+  for (const WaitingJob& job : waiting) names.push_back(job.name);
+  if (run.outcome != pipelines::Verdict::waiting) {
+    throw UsageError(fmt::format("run {} is over: {}{}", run.id, pipelines::to_string(*run.outcome),
+                                 names.empty() ? std::string()
+                                               : fmt::format("\nhint: `runner approve {} {}` starts a manual job of it",
+                                                             run.id, executors::shell_word(names.front()))));
+  }
+  say("runner: run {0} waits for {1}, and nobody has said anything\n"
+      "hint: `runner approve {0}` shows what it waits for, `runner approve {0} JOB` lets it go on\n",
+      run.id, fmt::join(names, ", "));
+  return exit_code::waiting;
+}
+
 int resume(const CommandLine& line, ExecOptions options) {
   refuse_shell_without_terminal(options);
   Config config = configure(line, options);
   const auto store = open_store(config);
-  if (options.resume == 0) {
-    const std::vector<RunId> orphans = store->orphaned_runs();
-    if (orphans.empty()) throw UsageError("there is no unfinished run to resume\nhint: `runner runs` lists all");
-    options.resume = resumed_with(*store, orphans, orphans.back());
-  }
+  if (options.resume == 0) options.resume = run_to_resume(*store);
   const auto run = store->run(options.resume);
   if (!run) throw UsageError(fmt::format("there is no run {}", options.resume));
-  if (run->outcome) throw UsageError(fmt::format("run {} is over: {}", run->id, pipelines::to_string(*run->outcome)));
+  if (run->outcome && run->parent != 0) {
+    throw UsageError(fmt::format("run {} is a child pipeline of run {}\nhint: `runner resume {}` goes on with both",
+                                 run->id, run->parent, run->parent));
+  }
+  if (run->outcome && !store->is_answered(run->id)) return say_still_waiting(*run, store->waiting_jobs(run->id));
 
   const auto [loaded, masked] = load_recorded(*run, options, config);
   refuse_other_secrets(json::parse(run->options), run->id, *loaded);
   if (print_diagnostics(*loaded)) return exit_code::usage;
-  if (!store->adopt_run(run->id)) {
+  if (run->outcome) refuse_lost_sources(*store, *run);
+  if (!(run->outcome ? store->reopen_run(run->id) : store->adopt_run(run->id))) {
     throw UsageError(fmt::format("run {} is being driven by another process", run->id));
   }
   Start begun{*loaded, config, options, masked, run->options, run->id};
@@ -764,10 +818,11 @@ void add_exec(CLI::App& app, CommandLine& line) {
   auto resumed = std::make_shared<ExecOptions>();
   CLI::App* resume_command =
       app.add_subcommand("resume",
-                         "Takes up a run whose process died: finds its jobs, reads their logs on, runs the rest.\n"
+                         "Goes on with a run: one that waited for an approval, or one whose process died (it finds its "
+                         "jobs and reads their logs on).\n"
                          "\n"
                          "Examples:\n"
-                         "  runner resume             the newest unfinished run\n"
+                         "  runner resume             the newest interrupted run, else one that was approved\n"
                          "  runner resume 12 --secret TOKEN");
   resume_command->add_option("run", resumed->resume, "the run's number")->type_name("RUN");
   add_output(*resume_command, *resumed);

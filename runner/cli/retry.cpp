@@ -69,7 +69,8 @@ pipelines::Before before_of(const Store& store, const JobRow& row) {
   pipelines::Before before;
   if (row.state == JobState::final) before.outcome = row.outcome;
   before.allowed = row.allowed;
-  before.ran = row.attempts > 0;
+  // One that began and then waited for an answer is still to be run.
+  before.ran = row.attempts > 0 && row.outcome != Outcome::manual;
   if (row.reused_run != 0) {
     const bool ended_by_itself =
         row.outcome == Outcome::passed || row.outcome == Outcome::failed || row.outcome == Outcome::broken;

@@ -55,6 +55,11 @@ struct JobRetried {  // an attempt ended and another follows
   int exit_code = -1;
   std::string reason, message;
 };
+struct JobWaiting {  // for a person to start it; it starts, or its JobFinished says that nobody did
+  JobKey key;
+  Clock::time_point time;
+  std::string text;  // what the person is to confirm; may be empty
+};
 struct JobStatus {  // passing: pull progress and the like
   JobKey key;
   std::string text;
@@ -80,6 +85,7 @@ struct JobFinished {  // once per job, after its retries; also for jobs that nev
   std::vector<ReportSummary> reports;  // those of its reports that can be read
   std::optional<KeptSandbox> kept;     // its sandbox is still there
   RunId reused = 0;                    // it did not run here: it stands as it ended in this run; 0: it is this run's
+  std::string approved;                // who let it start or go on, when and why; empty: nobody had to
 };
 struct RunFinished {
   RunId run = 0;
@@ -90,8 +96,8 @@ struct RunFinished {
   std::vector<std::string> critical_path;  // the jobs that its length comes from, see critical_path.h
 };
 
-using Event =
-    std::variant<RunStarted, JobPreparing, JobStarted, JobRetried, JobStatus, JobWarning, JobFinished, RunFinished>;
+using Event = std::variant<RunStarted, JobPreparing, JobWaiting, JobStarted, JobRetried, JobStatus, JobWarning,
+                           JobFinished, RunFinished>;
 
 class Observer {
  public:

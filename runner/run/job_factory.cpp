@@ -202,6 +202,14 @@ std::string JobFactory::resource_group(pipelines::JobIndex index) const {
   return storable_name(made.secrets, variables.expand(group), settings_.owner);
 }
 
+std::string JobFactory::confirmation(pipelines::JobIndex index) const {
+  const std::string& text = pipeline_.jobs[index].manual_confirmation;
+  if (text.empty()) return text;
+  Made made;
+  mask(made, plan_.variables(pipeline_, index).expanded());
+  return redact(made.secrets, text);
+}
+
 // The example of GitLab's documentation hands CI_PIPELINE_ID on, so that the child can name its parent.
 DownstreamRequest JobFactory::downstream(pipelines::JobIndex index, const JobInputs& inputs) const {
   const pipelines::Downstream& what = *pipeline_.jobs[index].trigger;

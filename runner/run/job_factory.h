@@ -105,6 +105,9 @@ class JobFactory {
   // The job's mutex across pipelines, expanded, as it may be stored (storable_name); mostly empty.
   std::string resource_group(pipelines::JobIndex) const;
 
+  // What a person is to confirm before the job starts (`manual_confirmation`), without secrets; mostly empty.
+  std::string confirmation(pipelines::JobIndex) const;
+
   const RunSettings& settings() const { return settings_; }
   const pipelines::Pipeline& pipeline() const { return pipeline_; }
   const pipelines::Job& job(pipelines::JobIndex index) const { return pipeline_.jobs[index]; }

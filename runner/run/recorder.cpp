@@ -46,6 +46,10 @@ void Recorder::on(const Event& event) {
             attempts_[preparing.key.job] = preparing.key.attempt;
             store_.begin_attempt(key(preparing.key));
           },
+          [&](const JobWaiting& waiting) {
+            store_.end_job(run_, waiting.key.job + 1, pipelines::Outcome::manual, {}, "waits to be started by hand");
+            store_.ask(run_, waiting.key.job + 1, {}, waiting.text);
+          },
           [&](const JobStarted& started) {
             store_.attempt_started(key(started.key), unix_ms(started.time), started.handle);
           },
@@ -79,9 +83,10 @@ void Recorder::end(const JobFinished& finished) {
   if (finished.key.attempt == 0) {
     // Prepared ahead and not needed after all.
     if (begun_.erase(job) != 0) store_.drop_attempt({run_, job + 1, attempts_[job]});
-    store_.end_job(run_, job + 1, finished.outcome, finished.reason, finished.message);
+    store_.end_job(run_, job + 1, finished.outcome, finished.reason, finished.message, finished.allowed);
     return;
   }
+  if (begun_.count(job) == 0) return;  // told again by who took the run up: it is recorded
   close_log(finished.key);
   AttemptEnd end;
   end.outcome = finished.outcome;

@@ -13,6 +13,7 @@
 #include "executors/workspace/tree.h"
 #include "pipelines/progress.h"
 #include "runner/hosts/commits.h"
+#include "runner/run/approvals.h"
 #include "runner/run/caches.h"
 #include "runner/run/critical_path.h"
 #include "runner/run/job_factory.h"
@@ -28,6 +29,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t snapshots_kept = 2;           // the newest serve as the base of the next
+constexpr std::size_t waiting_kept = 20;            // runs that wait for a person keep theirs: so many of the newest
 constexpr const char* snapshot_event = "snapshot";  // names one of the run's snapshots, for whoever resumes it
 
 Clock::time_point time_of(UnixMs time) { return Clock::time_point(std::chrono::milliseconds(time)); }
@@ -48,8 +50,9 @@ std::string closing_words(const Scheduler::Result& result, RunId run, bool child
   if (child) return fmt::format("stopped before {}", fmt::join(result.blocked, ", "));
   std::vector<std::string> words;
   for (const auto& job : result.blocked) words.push_back(word(job));
-  return fmt::format("stopped before {}; `runner retry {} {}` starts {}", fmt::join(result.blocked, ", "), run,
-                     fmt::join(words, " "), result.blocked.size() == 1 ? "it" : "them");
+  return fmt::format("stopped before {}; `runner approve {} {}` and `runner resume {}` go on with {}",
+                     fmt::join(result.blocked, ", "), run, fmt::join(words, " "), run,
+                     result.blocked.size() == 1 ? "it" : "them");
 }
 
 // Whether it matters whose project this is.
@@ -90,10 +93,14 @@ SessionResult Session::run(Observer& console, const std::stop_token& stop, std::
   }
   Relay relay(console);
   const SessionResult result = run_with(relay, relay, checkouts, stop, taken_up);
-  // A run that nobody drives needs its own when it is resumed.
+  // A run that nobody drives needs its own when it is resumed, one that waits for a person when it goes on.
   std::vector<std::string> spare;
-  for (const RunId orphan : store_.orphaned_runs()) {
-    for (auto& [choice, name] : snapshots_of(store_, orphan)) spare.push_back(std::move(name));
+  std::vector<RunId> to_go_on = store_.orphaned_runs();
+  const std::vector<RunId> waiting = store_.waiting_runs();
+  to_go_on.insert(to_go_on.end(), waiting.end() - static_cast<std::ptrdiff_t>(std::min(waiting.size(), waiting_kept)),
+                  waiting.end());
+  for (const RunId run : to_go_on) {
+    for (auto& [choice, name] : snapshots_of(store_, run)) spare.push_back(std::move(name));
   }
   for (const auto& kept : all_kept_jobs(work)) {
     for (auto& [choice, name] : snapshots_of(store_, kept.first)) spare.push_back(std::move(name));
@@ -190,7 +197,10 @@ SessionResult Session::run_with(Observer& console, Relay& relay, Checkouts& chec
     caches.emplace(store_, whose, standing);
     recorder.set_project(&*caches, {settings_.project, whose, settings_.revision});
   }
-  pipelines::Progress progress(plan_, plan_.asked_for, settings_.keep_going);
+  const SaidBefore said = taken_up ? said_before(store_, result.run) : SaidBefore{};
+  std::vector<pipelines::JobIndex> by_hand = plan_.asked_for;
+  by_hand.insert(by_hand.end(), said.started.begin(), said.started.end());
+  pipelines::Progress progress(plan_, by_hand, settings_.keep_going, /*patient=*/true);
 
   RunStarted started;
   started.run = result.run;
@@ -223,10 +233,12 @@ SessionResult Session::run_with(Observer& console, Relay& relay, Checkouts& chec
                     [&](const ChildStart& child, const std::stop_token& cancelled) {
                       return run_child(child, result.run, checkouts, relay, cancelled);
                     });
-  Scheduler scheduler(executor_, factory, recorder, recorder, children, observers, settings_.limits, settings_.help);
-  const Scheduler::Result walked =
-      scheduler.run(progress, plan_, stop, taken_up || settings_.retry ? earlier(result.run, directory) : Earlier{},
-                    settings_.successor);
+  Approvals approvals(store_, result.run, pipeline_, settings_.person);
+  Scheduler scheduler(executor_, factory, recorder, recorder, children, observers, settings_.limits, settings_.help,
+                      &approvals);
+  const Scheduler::Result walked = scheduler.run(
+      progress, plan_, stop, taken_up || settings_.retry ? earlier(result.run, directory, said) : Earlier{},
+      settings_.successor);
   result.verdict = walked.verdict;
   children.wait(stop);
   if (!settings_.parent) executor_.settle();
@@ -338,11 +350,24 @@ Earlier::Finished Session::finished(const JobRow& job, const std::vector<Artifac
   return finished;
 }
 
-Earlier Session::earlier(RunId run, const fs::path& directory) const {
+// What had ended before a person let the run go on stands as it did then; else it is walked through again.
+void Session::add_ended(Earlier& earlier, const JobRow& job, Earlier::Finished ended,
+                        std::optional<UnixMs> reopened) const {
+  const bool before = reopened && job.outcome != pipelines::Outcome::manual &&
+                      (job.attempts == 0 || job.finished.value_or(0) <= *reopened);
+  if (job.reused_run != 0 || before) {
+    earlier.settled.emplace(job.job - 1, std::move(ended));
+  } else if (job.attempts != 0) {
+    earlier.finished.emplace(job.job - 1, std::move(ended));
+  }
+}
+
+Earlier Session::earlier(RunId run, const fs::path& directory, const SaidBefore& said) const {
   Earlier earlier;
   std::map<std::uint32_t, std::vector<ArtifactRow>> kept;
   for (auto& artifact : store_.list_artifacts(run)) kept[artifact.key.job].push_back(std::move(artifact));
   const std::vector<JobRow> jobs = store_.jobs(run);
+  const std::optional<UnixMs> begun_again = store_.reopened(run);
   std::set<pipelines::JobIndex> taken;
   for (const auto& job : jobs) {
     if (job.state == JobState::final || !plan_.jobs[job.job - 1].included) continue;
@@ -352,13 +377,14 @@ Earlier Session::earlier(RunId run, const fs::path& directory) const {
     const pipelines::JobIndex index = job.job - 1;
     if (job.state == JobState::final && job.outcome) {
       // What was skipped and the like is decided again, the same way.
-      if (job.reused_run != 0) {
-        earlier.reused.emplace(index, finished(job, kept[job.job], directory, taken.count(index) != 0));
-      } else if (job.attempts != 0) {
-        Earlier::Finished ended = finished(job, kept[job.job], directory, /*taken=*/true);
-        if (settings_.help != nullptr) ended.end.kept = settings_.help->given_before(directory, run, job.job);
-        earlier.finished.emplace(index, std::move(ended));
-      }
+      const bool decided_again =
+          job.attempts == 0 && job.reused_run == 0 && (*job.outcome == pipelines::Outcome::skipped || !begun_again);
+      if (decided_again) continue;
+      const bool asked_for = job.reused_run == 0 || taken.count(index) != 0;
+      Earlier::Finished ended = finished(job, kept[job.job], directory, asked_for);
+      if (const auto by = said.approved.find(index); by != said.approved.end()) ended.end.approved = by->second;
+      if (settings_.help != nullptr) ended.end.kept = settings_.help->given_before(directory, run, job.job);
+      add_ended(earlier, job, std::move(ended), begun_again);
     } else if (const auto attempt = store_.last_attempt(run, job.job)) {
       const bool over = attempt->state == JobState::final;  // and to be tried again
       if (attempt->state == JobState::running) {
@@ -368,6 +394,9 @@ Earlier Session::earlier(RunId run, const fs::path& directory) const {
         earlier.next_attempt.emplace(index, attempt->key.attempt + (over ? 1 : 0));
       }
     }
+  }
+  for (const auto& [job, approval] : said.rejected) {
+    earlier.finished[job] = {rejected(job, plan_.jobs[job], approval.who, approval.comment), {}};
   }
   return earlier;
 }

@@ -178,6 +178,7 @@ bool Store::begin_attempt(const AttemptKey& key) {
     Query(c, "UPDATE jobs SET state = ?, outcome = NULL WHERE run = ? AND job = ? AND state = ?", queued, key.run,
           key.job, final_state)
         .run();  // a manual job that waited
+    Query(c, "DELETE FROM questions WHERE run = ? AND job = ?", key.run, key.job).run();
     return true;
   });
 }
@@ -242,15 +243,16 @@ bool Store::drop_attempt(const AttemptKey& key) {
       Urgency::result);
 }
 
-bool Store::end_job(RunId run, std::uint32_t job, Outcome outcome, std::string_view reason, std::string_view message) {
+bool Store::end_job(RunId run, std::uint32_t job, Outcome outcome, std::string_view reason, std::string_view message,
+                    bool allowed) {
   return impl_->database.write(
       "record the end of a job",
       [&](Connection& c) {
         Query(c,
-              "UPDATE jobs SET state = ?, outcome = ?, reason = ?, message = ? "
+              "UPDATE jobs SET state = ?, outcome = ?, reason = ?, message = ?, allowed = ? "
               "WHERE run = ? AND job = ? AND (state < ? OR outcome = ?) "
               "AND NOT EXISTS(SELECT 1 FROM attempts a WHERE a.run = jobs.run AND a.job = jobs.job AND a.state < ?)",
-              final_state, outcome, reason, message, run, job, final_state, Outcome::manual, final_state)
+              final_state, outcome, reason, message, allowed, run, job, final_state, Outcome::manual, final_state)
             .run();
         const bool changed = c.changes() > 0;
         Query(c, "DELETE FROM leases WHERE run = ? AND job = ? AND ?", run, job, changed).run();

@@ -122,6 +122,19 @@ CREATE TABLE journal(
   intent TEXT NOT NULL, intended INTEGER NOT NULL, answer TEXT,
   PRIMARY KEY(run, job, attempt, name)) STRICT, WITHOUT ROWID;
 )sql",
+    // what jobs wait for, and what people said to it
+    R"sql(
+CREATE TABLE questions(
+  run INTEGER NOT NULL, job INTEGER NOT NULL,
+  subject TEXT NOT NULL,                 -- what exactly is approved; empty: that the job starts
+  text TEXT NOT NULL, asked INTEGER NOT NULL, PRIMARY KEY(run, job)) STRICT, WITHOUT ROWID;
+CREATE TABLE approvals(
+  id INTEGER PRIMARY KEY AUTOINCREMENT, run INTEGER NOT NULL, job INTEGER NOT NULL, subject TEXT NOT NULL,
+  decision INTEGER NOT NULL,             -- Approval::Decision
+  who TEXT NOT NULL, comment TEXT NOT NULL, time INTEGER NOT NULL) STRICT;
+CREATE INDEX approvals_of_job ON approvals(run, job, id);
+CREATE INDEX waiting_runs ON runs(id) WHERE outcome = 4;
+)sql",
 };
 
 std::string random_hex(std::size_t digits) {

@@ -172,6 +172,27 @@ struct ResourceAnswer {
   bool orphaned = false;  // it runs on without its runner
 };
 
+// What somebody said to a question of a job that waits.
+struct Approval {
+  enum class Decision : std::uint8_t { approved = 0, rejected = 1 };  // stored
+  RunId run = 0;
+  std::uint32_t job = 0;  // from 1
+  std::string subject;    // empty: that a manual job starts; else executors::steps::Question::subject
+  Decision decision = Decision::approved;
+  std::string who, comment;
+  UnixMs time = 0;
+};
+
+// A job that waits for a person.
+struct WaitingJob {
+  RunId run = 0;
+  std::uint32_t job = 0;  // from 1
+  std::string name, subject, text;
+  std::optional<UnixMs> asked;
+  RunId child = 0;               // it is this child pipeline that waits; 0: the job itself
+  std::optional<Approval> said;  // the newest answer; nobody has acted on it yet
+};
+
 struct CacheRow {
   std::string project, key;
   std::uint64_t tree = 0;  // names the content: the same tree is the same content, for ever
@@ -276,7 +297,7 @@ class Store {
   bool drop_attempt(const AttemptKey&);
   // A job that ended without any attempt of its own: skipped, manual, cancelled.
   bool end_job(RunId, std::uint32_t job, pipelines::Outcome, std::string_view reason = {},
-               std::string_view message = {});
+               std::string_view message = {}, bool allowed = false);
   std::uint64_t add_event(RunId, UnixMs time, std::string_view kind, std::string_view json);
 
   // --- logs ----------------------------------------------------------------------------------------------------
@@ -330,6 +351,26 @@ class Store {
   void journal_intend(const AttemptKey&, std::string_view name, std::string_view json);  // in place of an earlier one
   void journal_answer(const AttemptKey&, std::string_view name, std::string_view json);
   std::optional<JournalRow> find_journal(const AttemptKey&, std::string_view name) const;
+
+  // --- approvals (approvals.cpp) --------------------------------------------------------------------------------
+  // What the job waits for from now on; in place of an earlier question. It is no more when an attempt begins.
+  void ask(RunId, std::uint32_t job, std::string_view subject, std::string_view text);
+  void withdraw_question(RunId, std::uint32_t job);
+  // Kept for ever, and among the run's events (job_approved, job_rejected). False when the job does not wait for it:
+  // nothing was kept then.
+  bool add_approval(const Approval&);
+  std::vector<Approval> approvals(RunId) const;  // oldest first
+  // The newest that was said to this question.
+  std::optional<Approval> approval(RunId, std::uint32_t job, std::string_view subject) const;
+  std::vector<WaitingJob> waiting_jobs(RunId) const;  // optional manual jobs among them, in the pipeline's order
+  std::vector<RunId> waiting_runs() const;            // that stopped before something, oldest first; no child pipelines
+  // Whether somebody has answered what this run, which is over, or a child pipeline of it stopped before.
+  bool is_answered(RunId) const;
+  // Begins an answered run again, in one step: this process holds its lease from now on, as after adopt_run. What
+  // waited and was answered, and what was skipped, is to be decided anew; what ended stays. False when there is no
+  // answer or another process was faster.
+  bool reopen_run(RunId);
+  std::optional<UnixMs> reopened(RunId) const;  // when that happened last
 
   // --- leases --------------------------------------------------------------------------------------------------
   // Unfinished runs whose process on this host is dead (or that nobody drives), oldest first.
