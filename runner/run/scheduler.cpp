@@ -218,7 +218,7 @@ class Walk {
     const std::vector<JobIndex> waiting = progress_.waiting();
     for (const JobIndex job : waiting) {
       if (stop.stop_requested()) return;
-      if (approver_ == nullptr || refused_.count(job) != 0) continue;
+      if (approver_ == nullptr || replaced_ || refused_.count(job) != 0) continue;
       const executors::steps::Answer answer = approver_->ask(job, factory_.confirmation(job), stop);
       if (answer.word == executors::steps::Answer::Word::none) {
         refused_.insert(job);
@@ -333,26 +333,54 @@ class Walk {
         ++ready;
         continue;
       }
-      if (!take_resource(*ready)) {
+      const Taken taken = take_resources(*ready);
+      if (taken == Taken::waits) {
         ready->at = now + ask_again;
         ++ready;
         continue;
       }
+      const std::string says = std::move(ready->waits_for);
       ready = ready_.erase(ready);
+      if (taken == Taken::superseded) {
+        end_superseded(job, says);
+        mailbox_.wake();
+        return;  // what waits for it may have become ready, or gone
+      }
       ++running_now;
       take_turn(job);
     }
   }
 
-  bool take_resource(Ready& ready) {
-    const std::string group = factory_.resource_group(ready.job);
-    if (group.empty()) return true;
-    const auto holder = resources_.acquire(ready.job, group);
-    if (holder && *holder != ready.waits_for) {
-      ready.waits_for = *holder;
-      emit(JobStatus{{ready.job, 1}, *holder});
+  enum class Taken : std::uint8_t { all, waits, superseded };
+
+  // In the one order that all jobs keep to, so that two never wait for each other.
+  Taken take_resources(Ready& ready) {
+    const pipelines::Job& job = factory_.job(ready.job);
+    if (job.resource_group.empty() && !job.step) return Taken::all;  // most jobs: what follows costs
+    for (const Resource& resource : factory_.resources(ready.job, inputs(ready.job))) {
+      const auto wait = resources_.acquire(ready.job, resource);
+      if (!wait) continue;
+      if (wait->says != ready.waits_for) {
+        ready.waits_for = wait->says;
+        emit(JobStatus{{ready.job, 1}, wait->says});
+      }
+      return wait->superseded ? Taken::superseded : Taken::waits;
     }
-    return !holder;
+    return Taken::all;
+  }
+
+  // A newer run has what this job waits for.
+  void end_superseded(JobIndex job, const std::string& why) {
+    if (const auto found = active_.find(job); found != active_.end()) drop(found->second);
+    if (left_ > 0) --left_;
+    JobFinished finished;
+    finished.key = {job, 0};
+    finished.time = Clock::now();
+    finished.outcome = Outcome::cancelled;
+    finished.reason = "superseded";
+    finished.message = why;
+    emit(finished);
+    report(progress_.finish(job, Outcome::cancelled, false));
   }
 
   void take_turn(JobIndex job) {
@@ -414,7 +442,7 @@ class Walk {
     active.prepare_until.reset();
     begun_.push_back(job);
     if (pipelines::holds_run(factory_.pipeline(), plan_.jobs[job])) successor_.held->store(true);
-    emit(JobStarted{{job, active.attempt}, Clock::now(), active.handle});
+    emit(JobStarted{{job, active.attempt}, Clock::now(), active.handle, active.thread->made().environment});
     active.thread->go();
   }
 
@@ -552,6 +580,7 @@ class Walk {
     }
     const auto since = found->second.since - found->second.before;
     const bool downstream = found->second.thread->made().downstream.has_value();
+    std::optional<EnvironmentUse> environment = environment_after(found->second.thread->made(), job, ended.dotenv);
     active_.erase(found);
     if (result.outcome != Outcome::passed && produced_.erase(job) != 0) forget_inputs_from(job);
     if (result.outcome == Outcome::manual) blocked_.push_back(factory_.name(job));
@@ -588,11 +617,23 @@ class Walk {
     // Nobody approves a script but by starting it.
     const bool may_be_approved =
         plan_.jobs[job].when == pipelines::When::manual || factory_.job(job).script.main.empty();
+    finished.environment = std::move(environment);
     if (approver_ != nullptr && may_be_approved) finished.approved = approver_->approved(job);
     emit(finished);
     if (left_ > 0) --left_;
     produced_[job] = inputs_of(job, result.collected, std::move(ended.dotenv));
     end_in_progress(job, result.outcome, finished.allowed);
+  }
+
+  // Its url may be made of what the job has left.
+  std::optional<EnvironmentUse> environment_after(const JobFactory::Made& made, JobIndex job,
+                                                  const std::vector<std::pair<std::string, std::string>>& left) const {
+    std::optional<EnvironmentUse> environment = made.environment;
+    if (!environment || !made.environment_url) return environment;
+    std::vector<std::pair<std::string, std::string>> dotenv = inputs(job).dotenv;
+    dotenv.insert(dotenv.end(), left.begin(), left.end());
+    environment->url = redact(made.secrets, made.environment_url(dotenv));
+    return environment;
   }
 
   void end_in_progress(JobIndex job, Outcome outcome, bool allowed) {

@@ -80,12 +80,16 @@ class ArtifactKeeper {
   virtual void read_log(const JobKey&, const std::function<void(std::string_view)>& sink) { (void)sink; }
 };
 
-// Mutexes between jobs of all pipelines (`resource_group`). Called on the scheduler's thread.
+// Mutexes between jobs of all pipelines (`resource_group`, targets). Called on the scheduler's thread.
 class ResourceKeeper {
  public:
+  struct Wait {
+    std::string says;         // who has it, in one line
+    bool superseded = false;  // by a newer run: waiting is of no use, the job is cancelled
+  };
   virtual ~ResourceKeeper() = default;
-  // Takes the group for the job, whose JobFinished lets go of it. Else says in one line who has it.
-  virtual std::optional<std::string> acquire(pipelines::JobIndex, const std::string& group) = 0;
+  // Takes it for the job, whose JobFinished lets go of it.
+  virtual std::optional<Wait> acquire(pipelines::JobIndex, const Resource&) = 0;
 };
 
 // Says whether a blocking manual job may start. Called on the scheduler's thread.

@@ -61,6 +61,11 @@ bool has_project_keywords(const pipelines::Pipeline& pipeline) {
                      [](const pipelines::Job& job) { return !job.caches.empty() || job.release; });
 }
 
+bool has_deployments(const pipelines::Pipeline& pipeline) {
+  return std::any_of(pipeline.jobs.begin(), pipeline.jobs.end(),
+                     [](const pipelines::Job& job) { return job.environment || job.step; });
+}
+
 }  // namespace
 
 fs::path make_work_directory(const Store& store) {
@@ -124,8 +129,10 @@ RunId Session::record_run() {
     run.parent_job = settings_.parent->job.job + 1;
   }
   for (const auto& job : pipeline_.jobs) run.jobs.push_back({job.name, job.stage});
+  if (has_deployments(pipeline_)) run.project = project_identity(settings_.project);
   if (settings_.retry) {
     run.retry_of = settings_.retry->of;
+    run.rollback_of = settings_.retry->rollback_of;
     for (const auto& [job, number] : settings_.retry->reused) {
       run.jobs[job].reused_run = run.retry_of;
       run.jobs[job].reused_job = number;
@@ -218,9 +225,7 @@ SessionResult Session::run_with(Observer& console, Relay& relay, Checkouts& chec
     if (!planned.included) continue;
     started.jobs.push_back({planned.job, pipeline_.jobs[planned.job].name, pipeline_.jobs[planned.job].stage});
     if (planned.when == pipelines::When::manual) continue;
-    if (const std::string group = factory.resource_group(planned.job); !group.empty()) {
-      recorder.expect(planned.job, group);
-    }
+    for (const Resource& resource : factory.resources(planned.job)) recorder.expect(planned.job, resource);
   }
   // The recorder first: what is seen on a screen is on its way into the store.
   Spans spans;
@@ -280,6 +285,14 @@ ChildEnd Session::run_child(const ChildStart& start, RunId run, Checkouts& check
   parent.checkouts = &checkouts;
   parent.relay = &relay;
   parent.created = start.created;
+  std::optional<Checkouts> of_then;
+  if (const auto& again = start.pipeline.again) {
+    const fs::path root = make_work_directory(store_) / "s";
+    of_then.emplace(settings_.project, root, snapshot_options(stop));
+    open_snapshots(*of_then, root, again->of);
+    parent.checkouts = &*of_then;
+    settings.retry = SessionSettings::Retry{again->of, again->reused, /*same_sources=*/true, again->rollback_of};
+  }
   settings.parent = std::move(parent);
   Session session(store_, executor_, start.pipeline.parsed.pipeline, start.pipeline.plan, std::move(settings));
   const SessionResult result = session.run(relay.child(), stop, start.taken_up);

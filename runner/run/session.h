@@ -49,6 +49,7 @@ struct SessionSettings {
     RunId of = 0;
     std::map<pipelines::JobIndex, std::uint32_t> reused;  // jobs that stand as they ended there, by its job, from 1
     bool same_sources = false;                            // its snapshot; else one is taken
+    std::uint64_t rollback_of = 0;                        // the deployment that is made again; 0: none
   };
   std::optional<Retry> retry;
   Successor successor;

@@ -47,6 +47,13 @@ executors::steps::Answer StepHost::ask(const executors::JobId& job, const execut
   return answer;
 }
 
-void StepHost::deployed(const executors::JobId&, const executors::steps::Deployment&) {}
+void StepHost::deployed(const executors::JobId& job, const executors::steps::Deployment& told) {
+  using Told = executors::steps::Deployment::State;
+  static_assert(static_cast<int>(Told::cancelled) == static_cast<int>(DeploymentRow::State::cancelled));
+  static_assert(static_cast<int>(Told::rolled_back) == static_cast<int>(DeploymentRow::State::rolled_back));
+  store_.record_target(
+      {job.run, job.job, job.attempt},
+      {told.target, told.what, told.previous, static_cast<DeploymentRow::State>(told.state), told.message}, unix_now());
+}
 
 }  // namespace runner

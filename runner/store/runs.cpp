@@ -127,6 +127,10 @@ RunId Store::create_run(const NewRun& run) {
         reuse(c, id, job, each);
       }
     }
+    if (!run.project.empty()) {
+      Query(c, "UPDATE runs SET project = ?, rollback_of = nullif(?, 0) WHERE id = ?", run.project, run.rollback_of, id)
+          .run();
+    }
     if (run.retry_of != 0) {
       Query(c, "UPDATE runs SET retry_of = ? WHERE id = ?", run.retry_of, id).run();
     }
@@ -149,6 +153,9 @@ bool Store::finish_run(RunId run, Verdict verdict, UnixMs finished) {
         }
         Query(c, "DELETE FROM leases WHERE run = ?", run).run();
         Query(c, "DELETE FROM resources WHERE run = ?", run).run();
+        Query(c, "UPDATE deployments SET state = ?, finished = ? WHERE run = ? AND state = ?",
+              DeploymentRow::State::interrupted, finished, run, DeploymentRow::State::running)
+            .run();
         return true;
       },
       Urgency::result);

@@ -182,7 +182,7 @@ TEST_P(ApprovalsInShell, OfTwoResumesOneTakesIt) {
   auto two = project_.start({"resume", "1"});
   const int first = one->wait().code, second = two->wait().code;
   EXPECT_THAT((std::vector<int>{std::min(first, second), std::max(first, second)}), ElementsAre(0, 2));
-  EXPECT_EQ(project_.logs({"1", "gate"}).find("on\n"), project_.logs({"1", "gate"}).rfind("on\n"));
+  EXPECT_EQ(project_.logs({"1", "gate"}).find("\non\n"), project_.logs({"1", "gate"}).rfind("\non\n"));
 }
 
 TEST_P(ApprovalsInShell, AnOptionalManualJobOfARunThatIsOverCanBeStarted) {
@@ -254,6 +254,22 @@ TEST_P(ApprovalsInShell, TheSourcesOfAWaitingRunAreKept) {
   }
   EXPECT_EQ(project_.run({"approve", "1", "deploy-prod"}).code, 0);
   EXPECT_THAT(resume().printed("deploy-prod"), HasSubstr("of then\n"));
+}
+
+TEST_P(ApprovalsInShell, ArtifactsThatExpiredMeanwhileAreNamed) {
+  project_.pipeline(R"(
+stages: [a, b]
+build: {stage: a, script: [echo x >out.txt], artifacts: {paths: [out.txt], expire_in: 1s}}
+gate: {stage: b, script: [cat out.txt], rules: [{when: manual}]}
+)");
+  EXPECT_EQ(exec().code, 4);
+  EXPECT_EQ(project_.run({"approve", "1", "gate"}).code, 0);
+  sh("sleep 1.5");
+  EXPECT_EQ(project_.run({"gc"}).code, 0);
+  const Result on = resume();
+  EXPECT_EQ(on.code, 2) << on;
+  EXPECT_THAT(on.err, HasSubstr("gate takes the artifacts of build"));
+  EXPECT_EQ(project_.runs()[0]["outcome"], "waiting");
 }
 
 TEST_P(ApprovalsInShell, SecretsAreGivenAgain) {
@@ -340,7 +356,7 @@ TEST_P(AskedAtATerminal, CtrlCAtTheQuestionCancelsTheRun) {
   project_.pipeline(pipeline);
   auto run = at_terminal();
   ASSERT_TRUE(run->wait_for("Run deploy-prod? [y/N]"));
-  run->type("\x03");
+  run->interrupt();
   EXPECT_EQ(run->wait().code, 130);
   EXPECT_EQ(project_.runs()[0]["outcome"], "cancelled");
 }
