@@ -239,6 +239,28 @@ deploy: {script: ['echo "$CI_PIPELINE_ID ${TOKEN%??}" >"$LIVE"'], environment: p
   EXPECT_EQ(what_is_live(), "3 swordfish-\n");
 }
 
+TEST_F(Rollback, WithinARunIsAPipelineBelowTheJob) {
+  deploy("one");
+  deploy("two");
+  project_.pipeline(R"(
+stages: [back, after]
+back: {stage: back, resource_group: production, rollback: {environment: production}}
+after: {stage: after, script: ['cat "$LIVE"']}
+)");
+  const Result run = project_.exec({"--variable", "LIVE=" + live()});
+  EXPECT_EQ(run.code, 0) << run;
+  EXPECT_EQ(run.outcome("back"), "passed");
+  EXPECT_EQ(run.printed("after"), "built by 1\none\n");
+  const Json all = list();
+  ASSERT_EQ(all.size(), 3U);
+  EXPECT_EQ(all[0]["rollback_of"], 1);
+  EXPECT_EQ(all[0]["run"], 4);
+  project_.pipeline("back: {rollback: {environment: production, to: 99}}");
+  const Result unknown = project_.exec();
+  EXPECT_EQ(unknown.code, 1) << unknown;
+  EXPECT_THAT(unknown.message("back"), HasSubstr("production has no deployment 99"));
+}
+
 TEST_F(Rollback, ThatDiedIsResumedAsWhatItIs) {
   project_.pipeline(R"(
 stages: [deploy, verify]
