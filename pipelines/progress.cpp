@@ -37,7 +37,7 @@ bool lets_run(When when, bool dag, const Waits& waits) {
   return false;
 }
 
-enum class State : std::uint8_t { out, pending, ready, running, ended };
+enum class State : std::uint8_t { out, pending, waiting, ready, running, ended };
 
 struct Stage {
   std::vector<JobIndex> jobs;  // that wait for the stage's turn: included, without needs
@@ -74,18 +74,21 @@ struct Progress::Impl {
   std::vector<Ended> ended;                        // by the call in progress
   std::size_t running = 0;
   std::size_t pending = 0;
+  std::vector<JobIndex> waiting;  // for a person
   const bool keep_going;
+  const bool patient;
   bool cancelled = false;
   bool halted = false;   // by a failure: cancelled too, but not by a person
   bool blocked = false;  // a manual job that is not optional waits
   bool any_ran = false, any_failed = false, any_broken = false, any_cancelled = false;
 
-  Impl(const Plan& a_plan, const std::vector<JobIndex>& manual, bool goes_on)
+  Impl(const Plan& a_plan, const std::vector<JobIndex>& manual, bool goes_on, bool has_patience)
       : plan(a_plan),
         jobs(plan.jobs.size()),
         started_manually(plan.jobs.size()),
         first_dependent(jobs.size() + 1),
-        keep_going(goes_on) {
+        keep_going(goes_on),
+        patient(has_patience) {
     for (const JobIndex job : manual) started_manually[job] = true;
     for (const PlannedJob& job : plan.jobs) {
       if (!job.included) continue;
@@ -154,8 +157,11 @@ struct Progress::Impl {
       release_stages();
     }
     decided.clear();
-    if (running != 0 || !ready.empty() || pending == 0) return;
-    // Only what waits behind a blocking manual job is left.
+    if (running == 0 && ready.empty() && waiting.empty() && pending != 0) give_up_rest();
+  }
+
+  // Only what waits behind a blocking manual job is left.
+  void give_up_rest() {
     for (JobIndex job = 0; job < jobs.size(); ++job) {
       if (jobs[job].state == State::pending) give_up(job, Outcome::skipped);
     }
@@ -164,8 +170,16 @@ struct Progress::Impl {
   bool waits_for_person(JobIndex job) const { return plan.jobs[job].when == When::manual && !started_manually[job]; }
 
   void ended_early(JobIndex job, Outcome outcome) {
+    const bool blocks = outcome == Outcome::manual && !plan.jobs[job].allow_failure.any;
+    if (blocks && patient) {
+      jobs[job].state = State::waiting;
+      --pending;
+      promising.erase(place(job));
+      waiting.push_back(job);
+      return;
+    }
     give_up(job, outcome);
-    if (outcome == Outcome::manual && !plan.jobs[job].allow_failure.any) {
+    if (blocks) {
       blocked = true;  // for those who wait for it, it has not ended
       return;
     }
@@ -223,10 +237,10 @@ struct Progress::Impl {
     --stage.open;
     stage.waits.add(meaning);
     each_dependent(job, [&](JobIndex dependent) {
-      Tracked& waiting = jobs[dependent];
-      waiting.waits.add(meaning);
-      if (--waiting.waiting == 0) {
-        decide(dependent, waiting.waits);
+      Tracked& waits_on = jobs[dependent];
+      waits_on.waits.add(meaning);
+      if (--waits_on.waiting == 0) {
+        decide(dependent, waits_on.waits);
       } else {
         note_promising(dependent);
       }
@@ -256,6 +270,14 @@ struct Progress::Impl {
     for (const JobIndex job : stages[current].jobs) decide(job, before_current);
   }
 
+  void give_up_waiting() {
+    for (const JobIndex job : std::exchange(waiting, {})) {
+      jobs[job].state = State::ended;
+      ended.push_back({job, Outcome::manual});
+      blocked = true;
+    }
+  }
+
   // Nothing more is to start.
   void cancel_rest() {
     cancelled = true;
@@ -269,13 +291,14 @@ struct Progress::Impl {
       ended.push_back({job, Outcome::cancelled});
     }
     pending = 0;
+    give_up_waiting();
   }
 
   std::vector<Ended> take_ended() { return std::exchange(ended, {}); }
 };
 
-Progress::Progress(const Plan& plan, const std::vector<JobIndex>& started_manually, bool keep_going)
-    : impl_(std::make_unique<Impl>(plan, started_manually, keep_going)) {}
+Progress::Progress(const Plan& plan, const std::vector<JobIndex>& started_manually, bool keep_going, bool patient)
+    : impl_(std::make_unique<Impl>(plan, started_manually, keep_going, patient)) {}
 Progress::~Progress() = default;
 
 std::vector<Ended> Progress::begin(const std::vector<Settled>& settled) {
@@ -343,6 +366,25 @@ std::vector<Ended> Progress::finish(JobIndex job, Outcome outcome, bool allowed)
   return self.take_ended();
 }
 
+const std::vector<JobIndex>& Progress::waiting() const { return impl_->waiting; }
+
+bool Progress::stands_still() const { return impl_->running == 0 && impl_->ready.empty() && !impl_->waiting.empty(); }
+
+void Progress::start_by_hand(JobIndex job) {
+  Impl& self = *impl_;
+  if (std::erase(self.waiting, job) == 0) return;
+  self.jobs[job].state = State::ready;
+  self.ready.insert(self.place(job));
+}
+
+std::vector<Ended> Progress::give_up() {
+  Impl& self = *impl_;
+  if (!stands_still()) return {};
+  self.give_up_waiting();
+  self.give_up_rest();
+  return self.take_ended();
+}
+
 std::vector<Ended> Progress::cancel() {
   Impl& self = *impl_;
   if (done()) return {};
@@ -371,7 +413,9 @@ std::vector<Ended> Progress::cancel(const std::vector<JobIndex>& jobs) {
 
 bool Progress::halted() const { return impl_->halted; }
 
-bool Progress::done() const { return impl_->running == 0 && impl_->ready.empty() && impl_->pending == 0; }
+bool Progress::done() const {
+  return impl_->running == 0 && impl_->ready.empty() && impl_->pending == 0 && impl_->waiting.empty();
+}
 
 Verdict Progress::verdict() const {
   const Impl& self = *impl_;

@@ -52,7 +52,8 @@ struct Settled {
 //   cancelled, and halted() tells the caller to stop what runs. The verdict is the failure's.
 // - manual: ends as Outcome::manual when its turn comes. One that is allowed to fail is optional; any other blocks:
 //   later stages, and whoever needs it, wait. When nothing else can run, what waits ends as skipped and the verdict is
-//   Verdict::waiting (or failed, when something failed besides).
+//   Verdict::waiting (or failed, when something failed besides). With `patient` that end is the caller's to say: see
+//   waiting().
 // A delayed job is returned by next() as soon as its waits are over: the caller lets PlannedJob::start_in pass.
 //
 // Each included job ends exactly once: reported by the caller's finish(), or in what begin(), finish() or cancel()
@@ -63,7 +64,10 @@ class Progress {
   // (Plan::asked_for); others in the list are ignored.
   // `keep_going`: a failure does not hold back later stages (jobs that need the failed one are skipped all the same),
   // whatever Plan::cancel_on_failure says; the verdict is what it would have been.
-  explicit Progress(const Plan&, const std::vector<JobIndex>& started_manually = {}, bool keep_going = false);
+  // `patient`: a blocking manual job whose turn has come has not ended: it is among waiting() until start_by_hand(),
+  // give_up() or cancel().
+  explicit Progress(const Plan&, const std::vector<JobIndex>& started_manually = {}, bool keep_going = false,
+                    bool patient = false);
   ~Progress();
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
@@ -85,8 +89,17 @@ class Progress {
   // when that one waits for a person: this one waits with it.
   std::vector<Ended> finish(JobIndex, Outcome, bool allowed);
 
-  // Starts no further job: everything that has not started becomes cancelled. Returned as finish() does. What runs is
-  // still to be finished.
+  // With `patient`: the blocking manual jobs whose turn has come, in that order.
+  const std::vector<JobIndex>& waiting() const;
+  // Nothing runs and nothing can start, unless somebody starts one of waiting().
+  bool stands_still() const;
+  // One of waiting() may start: next() returns it.
+  void start_by_hand(JobIndex);
+  // Nobody does: they end as manual, and as skipped what waits for them. Returned as finish() does.
+  std::vector<Ended> give_up();
+
+  // Starts no further job: everything that has not started becomes cancelled (what is among waiting(): manual).
+  // Returned as finish() does. What runs is still to be finished.
   std::vector<Ended> cancel();
 
   // Of these, the ones that have not started become cancelled, with what that means for those who wait for them. What

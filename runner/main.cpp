@@ -84,6 +84,9 @@ int run(int argc, char** argv) {
   app.fallthrough();
   add_exec(app, line);
   add_retry(app, line);
+  add_approve(app, line);
+  add_deployments(app, line);
+  add_rollback(app, line);
   add_plan(app, line);
   add_records(app, line);
   add_cache(app, line);

@@ -1,5 +1,4 @@
 // `runner cache`: what is kept between runs of a project.
-#include <fmt/chrono.h>
 #include <fmt/core.h>
 #include <CLI/CLI.hpp>
 
@@ -29,10 +28,6 @@ struct CacheOptions {
   bool all = false;
 };
 
-std::string local(UnixMs time) {
-  return fmt::format("{:%Y-%m-%d %H:%M}", fmt::localtime(static_cast<std::time_t>(time / 1000)));
-}
-
 nlohmann::ordered_json to_json(const CacheRow& row) {
   return {{"project", row.project}, {"key", row.key},     {"files", row.files},
           {"bytes", row.bytes},     {"saved", row.saved}, {"used", row.used}};
@@ -53,7 +48,7 @@ int list(const CommandLine& line, const CacheOptions& options) {
   }
   for (const CacheRow& row : rows) {
     fmt::print("{}{}: {} file{}, {}, used {}\n", options.all ? on_screen(row.project) + "  " : "", on_screen(row.key),
-               row.files, row.files == 1 ? "" : "s", describe_bytes(row.bytes), local(row.used));
+               row.files, row.files == 1 ? "" : "s", describe_bytes(row.bytes), local_text(row.used));
   }
   if (rows.empty()) fmt::print("no caches\n");
   return exit_code::passed;

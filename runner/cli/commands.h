@@ -21,12 +21,15 @@ namespace exit_code {
 inline constexpr int passed = 0, failed = 1, usage = 2, broken = 3, waiting = 4, cancelled = 130;
 }
 
-void add_exec(CLI::App&, CommandLine&);     // exec, resume
-void add_retry(CLI::App&, CommandLine&);    // retry
-void add_plan(CLI::App&, CommandLine&);     // lint, plan, preview, schema
-void add_records(CLI::App&, CommandLine&);  // runs, logs, artifacts, gc
-void add_cache(CLI::App&, CommandLine&);    // cache list, cache clear
-void add_issuer(CLI::App&, CommandLine&);   // issuer keys, configuration, write, rotate
-void add_upkeep(CLI::App&, CommandLine&);   // doctor, completion, __jobs, __supervise
+void add_exec(CLI::App&, CommandLine&);         // exec, resume
+void add_retry(CLI::App&, CommandLine&);        // retry
+void add_approve(CLI::App&, CommandLine&);      // approve, reject
+void add_deployments(CLI::App&, CommandLine&);  // deployments
+void add_rollback(CLI::App&, CommandLine&);     // rollback
+void add_plan(CLI::App&, CommandLine&);         // lint, plan, preview, schema
+void add_records(CLI::App&, CommandLine&);      // runs, logs, artifacts, gc
+void add_cache(CLI::App&, CommandLine&);        // cache list, cache clear
+void add_issuer(CLI::App&, CommandLine&);       // issuer keys, configuration, write, rotate
+void add_upkeep(CLI::App&, CommandLine&);       // doctor, completion, __jobs, __supervise
 
 }  // namespace runner

@@ -21,14 +21,18 @@
 #include "executors/job_directory.h"
 #include "executors/make.h"
 #include "pipelines/variables.h"
+#include "runner/cli/again.h"
 #include "runner/cli/doctor.h"
 #include "runner/cli/plan_text.h"
 #include "runner/cli/project_variables.h"
 #include "runner/cli/running.h"
 #include "runner/cli/say.h"
 #include "runner/cli/setup.h"
+#include "runner/hosts/commits.h"
 #include "runner/run/console.h"
 #include "runner/run/failure_help.h"
+#include "runner/run/foreground.h"
+#include "runner/run/person.h"
 #include "runner/run/step_host.h"
 #include "runner/secrets/remembered.h"
 
@@ -78,10 +82,14 @@ std::map<std::string, ProcessMode> process_modes(const Setting<executors::Enviro
       modes[group] = ProcessMode::newest_first;
     } else if (mode == "newest_ready_first") {
       modes[group] = ProcessMode::newest_ready_first;
+    } else if (mode == "newest_wins") {
+      modes[group] = ProcessMode::newest_wins;
     } else {
-      throw UsageError(fmt::format(
-          "{}: process_mode of {}: expected unordered, oldest_first, newest_first or newest_ready_first, not \"{}\"",
-          setting.origin, group, mode));
+      throw UsageError(
+          fmt::format("{}: process_mode of {}: expected unordered, oldest_first, newest_first, newest_ready_first or "
+                      "newest_wins, not "
+                      "\"{}\"",
+                      setting.origin, group, mode));
     }
   }
   return modes;
@@ -316,7 +324,8 @@ bool has_sandbox(const pipelines::Job& job) {
 bool needs_sandboxes(const Loaded& loaded) {
   return std::any_of(loaded.plan.jobs.begin(), loaded.plan.jobs.end(), [&](const pipelines::PlannedJob& planned) {
     const auto& job = loaded.parsed.pipeline.jobs[planned.job];
-    return planned.included && (job.trigger || has_sandbox(job));
+    const bool another_run = job.trigger || (job.step && std::holds_alternative<pipelines::RollbackStep>(*job.step));
+    return planned.included && (another_run || has_sandbox(job));
   });
 }
 
@@ -398,10 +407,48 @@ std::map<std::string, std::string> predefined_of(const Loaded& loaded) {
   return all;
 }
 
+// A rollback within a run: the earlier run's plan, with the secrets of this one.
+std::unique_ptr<Loaded> load_rollback(const Store& store, const ChildRequest& request, const Loaded& parent,
+                                      const std::vector<NamedValue>& masked, ChildPipeline& child) {
+  const auto& asked = *request.asked.rollback;
+  child.file = "rollback of " + asked.environment;
+  const auto load_of = [&](const RunDetail& run) {
+    const json recorded = json::parse(run.options);
+    PlanInputs inputs = recorded_inputs(recorded);
+    for (const auto& name : inputs.secret_names) {
+      if (std::none_of(masked.begin(), masked.end(), [&](const NamedValue& value) { return value.name == name; })) {
+        throw UsageError(fmt::format("run {} had the secret {}: give it to this run too", run.id, name));
+      }
+    }
+    auto loaded = load_again(parent.file, run.pipeline_text, std::move(inputs), masked);
+    if (recorded.contains("only")) keep_only(*loaded, recorded.at("only").get<std::vector<std::string>>());
+    if (recorded.contains("manual")) start_by_hand(*loaded, recorded.at("manual").get<std::vector<std::string>>());
+    return loaded;
+  };
+  child.again.emplace();
+  if (request.taken_up != nullptr) {  // what stands of the other run was recorded with it
+    child.again->of = request.taken_up->retry_of;
+    child.options = request.taken_up->options;
+    return load_of(*request.taken_up);
+  }
+  const bool number = asked.to.size() < 19 && asked.to.find_first_not_of("0123456789") == std::string::npos;
+  if (!number) throw UsageError(fmt::format("rollback:to is {}, which is no number of a deployment", asked.to));
+  const RollbackTarget target = find_rollback(store, project_identity(parent.file.project), asked.environment,
+                                              asked.to.empty() ? 0 : std::stoull(asked.to));
+  if (!target.refused.empty()) throw UsageError(target.refused);
+  const auto run = store.run(target.deployment.key.run);
+  if (!run) throw UsageError(fmt::format("there is no run {}", target.deployment.key.run));
+  auto loaded = load_of(*run);
+  const RolledBack back = make_again(store, *run, *loaded, target);
+  child.again = {run->id, back.reused, target.deployment.id};
+  child.options = record_again(run->options, back.jobs, json::parse(run->options).at("revision"), back.only);
+  return loaded;
+}
+
 // Jobs' threads call it.
-ChildLoader child_loader(const Loaded& parent, const Config& config, const ExecOptions& options,
+ChildLoader child_loader(const Store& store, const Loaded& parent, const Config& config, const ExecOptions& options,
                          const std::vector<NamedValue>& masked) {
-  return [&parent, &config, &options, &masked](const ChildRequest& request) {
+  return [&store, &parent, &config, &options, &masked](const ChildRequest& request) {
     auto child = std::make_unique<ChildPipeline>();
     child->file = "child pipeline";
     try {
@@ -410,8 +457,10 @@ ChildLoader child_loader(const Loaded& parent, const Config& config, const ExecO
                            request.asked.artifacts, include_settings(config)});
       };
       // Masked values were not recorded: they are taken from the files as they are now.
-      const bool lacking = request.taken_up != nullptr && lacks_secrets(request.taken_up->pipeline_text);
-      const auto loaded = request.taken_up != nullptr
+      const bool lacking =
+          request.taken_up != nullptr && !request.asked.rollback && lacks_secrets(request.taken_up->pipeline_text);
+      const auto loaded = request.asked.rollback ? load_rollback(store, request, parent, masked, *child)
+                          : request.taken_up != nullptr
                               ? load_recorded_child(parent, request, masked, lacking ? made_now()->text : std::string())
                               : made_now();
       child->complaint = first_line_of(loaded->parsed.diagnostics, loaded->parsed.sources);
@@ -421,7 +470,7 @@ ChildLoader child_loader(const Loaded& parent, const Config& config, const ExecO
         refuse_jobs_without_image(*loaded, config.image.value);
       }
       child->text = recorded_text(*loaded);
-      child->options = record(*loaded, options, config);
+      if (!child->again) child->options = record(*loaded, options, config);
       child->predefined = predefined_of(*loaded);
       child->parsed = std::move(loaded->parsed);
       child->plan = std::move(loaded->plan);
@@ -473,6 +522,11 @@ FailureHelp::Settings help_settings(const ExecOptions& options, const std::strin
   settings.out = STDOUT_FILENO;
   settings.terminal_type = process_environment()("TERM").value_or("");
   return settings;
+}
+
+// Whether somebody is there to answer questions. Who watches is busy with their files.
+bool can_be_asked(const Start& what, ConsoleKind console) {
+  return console != ConsoleKind::json && !what.options.watch && isatty(STDIN_FILENO) != 0 && isatty(STDOUT_FILENO) != 0;
 }
 
 // The run itself is over and its end is recorded, whatever the engine says now.
@@ -532,7 +586,7 @@ int start(Store& store, const Start& what, const std::stop_token& interrupted, H
   settings.network = what.config.network.value;
   settings.retry = what.retry;
   settings.successor = what.successor;
-  settings.load_child = child_loader(loaded, what.config, what.options, what.masked);
+  settings.load_child = child_loader(store, loaded, what.config, what.options, what.masked);
   settings.process_modes = process_modes(what.config.process_modes);
   settings.protected_ref = variable("CI_COMMIT_REF_PROTECTED") == "true";
   settings.caches = what.config.cache_limits();
@@ -552,8 +606,12 @@ int start(Store& store, const Start& what, const std::stop_token& interrupted, H
   SessionResult result;
   {
     const auto console = make_console(choice.kind, console_options);
-    FailureHelp help(help_settings(what.options, what.database), *console);
+    Foreground terminal(*console);
+    FailureHelp help(help_settings(what.options, what.database), terminal);
     if (what.options.shell_on_fail || what.options.keep) settings.help = &help;
+    Person person({STDIN_FILENO, STDOUT_FILENO}, terminal);
+    if (can_be_asked(what, choice.kind)) settings.person = &person;
+    host.set_person(settings.person);
     Session session(store, *executor, loaded.parsed.pipeline, loaded.plan, std::move(settings));
     result = session.run(*console, interrupted, what.taken_up);
   }
@@ -715,29 +773,93 @@ Recorded load_recorded(const RunDetail& run, ExecOptions& options, Config& confi
     return {std::move(loaded), std::move(masked)};
   }
   auto loaded = load_again(std::move(file), run.pipeline_text, std::move(inputs), masked);
+  if (recorded.contains("only")) keep_only(*loaded, recorded.at("only").get<std::vector<std::string>>());
   if (recorded.contains("manual")) start_by_hand(*loaded, recorded.at("manual").get<std::vector<std::string>>());
   return {std::move(loaded), std::move(masked)};
 }
 
 namespace {
 
+// A run that is begun again goes on with the sources it had.
+void refuse_lost_sources(const Store& store, const RunDetail& run) {
+  const fs::path root = make_work_directory(store) / "s";
+  const auto snapshots = snapshots_of(store, run.id);
+  const bool all = !snapshots.empty() && std::all_of(snapshots.begin(), snapshots.end(), [&](const auto& each) {
+    return fs::is_directory(root / each.second);
+  });
+  if (all) return;
+  throw UsageError(
+      fmt::format("the sources of run {0} are not kept any more: those of the newest runs are\n"
+                  "hint: `runner retry {0} JOB --worktree` runs a job of it with the files as they are now",
+                  run.id));
+}
+
+// Nor can it without what its jobs left for those that are to run.
+void refuse_lost_artifacts(const Store& store, const RunDetail& run, const Loaded& loaded) {
+  const std::vector<JobRow> rows = store.jobs(run.id);
+  const Scene scene = make_scene(store, run, rows, loaded);
+  std::vector<bool> again;
+  for (const JobRow* row : scene.rows) {
+    again.push_back(row == nullptr || row->outcome == pipelines::Outcome::manual ||
+                    row->outcome == pipelines::Outcome::skipped);
+  }
+  const auto lost = lost_input(scene, again);
+  if (!lost) return;
+  throw UsageError(fmt::format(
+      "{} takes the artifacts of {}, and those of run {} are not kept any more: they expired\n"
+      "hint: `runner retry {} {} --from` makes them again, in a new run",
+      scene.name(lost->job), scene.name(lost->producer), run.id, run.id, quoted(scene.name(lost->producer))));
+}
+
+// The run that `runner resume` without a number means: an interrupted one, else one that somebody has let go on.
+RunId run_to_resume(const Store& store) {
+  const std::vector<RunId> orphans = store.orphaned_runs();
+  if (!orphans.empty()) return resumed_with(store, orphans, orphans.back());
+  const std::vector<RunId> waiting = store.waiting_runs();
+  const auto answered =
+      std::find_if(waiting.rbegin(), waiting.rend(), [&](RunId run) { return store.is_answered(run); });
+  if (answered != waiting.rend()) return *answered;
+  throw UsageError(fmt::format("there is no unfinished run to resume\nhint: {}",
+                               waiting.empty() ? "`runner runs` lists all" : "`runner approve` lists what waits"));
+}
+
+// Nobody has answered what the run stopped before: nothing is to be done.
+int say_still_waiting(const RunDetail& run, const std::vector<WaitingJob>& waiting) {
+  std::vector<std::string> names;
+  for (const WaitingJob& job : waiting) names.push_back(job.name);
+  if (run.outcome != pipelines::Verdict::waiting) {
+    throw UsageError(fmt::format("run {} is over: {}{}", run.id, pipelines::to_string(*run.outcome),
+                                 names.empty() ? std::string()
+                                               : fmt::format("\nhint: `runner approve {} {}` starts a manual job of it",
+                                                             run.id, executors::shell_word(names.front()))));
+  }
+  say("runner: run {0} waits for {1}, and nobody has said anything\n"
+      "hint: `runner approve {0}` shows what it waits for, `runner approve {0} JOB` lets it go on\n",
+      run.id, fmt::join(names, ", "));
+  return exit_code::waiting;
+}
+
 int resume(const CommandLine& line, ExecOptions options) {
   refuse_shell_without_terminal(options);
   Config config = configure(line, options);
   const auto store = open_recorded_store(config);
-  if (options.resume == 0) {
-    const std::vector<RunId> orphans = store->orphaned_runs();
-    if (orphans.empty()) throw UsageError("there is no unfinished run to resume\nhint: `runner runs` lists all");
-    options.resume = resumed_with(*store, orphans, orphans.back());
-  }
+  if (options.resume == 0) options.resume = run_to_resume(*store);
   const auto run = store->run(options.resume);
   if (!run) throw UsageError(fmt::format("there is no run {}", options.resume));
-  if (run->outcome) throw UsageError(fmt::format("run {} is over: {}", run->id, pipelines::to_string(*run->outcome)));
+  if (run->outcome && run->parent != 0) {
+    throw UsageError(fmt::format("run {} is a child pipeline of run {}\nhint: `runner resume {}` goes on with both",
+                                 run->id, run->parent, run->parent));
+  }
+  if (run->outcome && !store->is_answered(run->id)) return say_still_waiting(*run, store->waiting_jobs(run->id));
 
   const auto [loaded, masked] = load_recorded(*run, options, config);
   refuse_other_secrets(json::parse(run->options), run->id, *loaded);
   if (print_diagnostics(*loaded)) return exit_code::usage;
-  if (!store->adopt_run(run->id)) {
+  if (run->outcome) {
+    refuse_lost_sources(*store, *run);
+    refuse_lost_artifacts(*store, *run, *loaded);
+  }
+  if (!(run->outcome ? store->reopen_run(run->id) : store->adopt_run(run->id))) {
     throw UsageError(fmt::format("run {} is being driven by another process", run->id));
   }
   Start begun{*loaded, config, options, masked, run->options, run->id};
@@ -790,10 +912,11 @@ void add_exec(CLI::App& app, CommandLine& line) {
   auto resumed = std::make_shared<ExecOptions>();
   CLI::App* resume_command =
       app.add_subcommand("resume",
-                         "Takes up a run whose process died: finds its jobs, reads their logs on, runs the rest.\n"
+                         "Goes on with a run: one that waited for an approval, or one whose process died (it finds its "
+                         "jobs and reads their logs on).\n"
                          "\n"
                          "Examples:\n"
-                         "  runner resume             the newest unfinished run\n"
+                         "  runner resume             the newest interrupted run, else one that was approved\n"
                          "  runner resume 12 --secret TOKEN");
   resume_command->add_option("run", resumed->resume, "the run's number")->type_name("RUN");
   add_output(*resume_command, *resumed);

@@ -1,5 +1,4 @@
 // `runner runs`, `logs`, `artifacts` and `gc`: what the store remembers.
-#include <fmt/chrono.h>
 #include <fmt/core.h>
 #include <unistd.h>
 #include <CLI/CLI.hpp>
@@ -24,6 +23,7 @@
 #include "runner/cli/running.h"
 #include "runner/cli/say.h"
 #include "runner/cli/setup.h"
+#include "runner/run/approvals.h"
 #include "runner/run/caches.h"
 #include "runner/run/log_lines.h"
 #include "runner/run/session.h"
@@ -42,14 +42,6 @@ struct RecordOptions {
   bool follow = false, dry_run = false;
   std::optional<std::uint64_t> keep_runs;
 };
-
-std::string iso(UnixMs time) {
-  return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z", fmt::gmtime(static_cast<std::time_t>(time / 1000)), time % 1000);
-}
-
-std::string local(UnixMs time) {
-  return fmt::format("{:%Y-%m-%d %H:%M}", fmt::localtime(static_cast<std::time_t>(time / 1000)));
-}
 
 std::string size_text(std::uint64_t bytes) {
   if (bytes < 10'000) return fmt::format("{} B", bytes);
@@ -161,7 +153,7 @@ int runs(const CommandLine& line, const RecordOptions& options) {
                        {"event", row.event},
                        {"outcome", row.outcome ? json(pipelines::to_string(*row.outcome)) : json(nullptr)},
                        {"interrupted", is_interrupted(row, orphans)},
-                       {"started", iso(row.started)},
+                       {"started", utc_text(row.started)},
                        {"seconds", row.seconds(now)},
                        {"retry_of", row.retry_of == 0 ? json(nullptr) : json(row.retry_of)},
                        {"coverage", coverage},
@@ -180,12 +172,17 @@ int runs(const CommandLine& line, const RecordOptions& options) {
                "EVENT", "TIME", "PIPELINE");
   for (const auto& row : rows) {
     fmt::print("{:>5}  {:<11} {:<16} {:<24} {:<9} {:<14} {:>7.1f} s  {}\n", row.id, outcome_word(row, orphans),
-               local(row.started), row.ref.empty() ? "-" : row.ref, row.sha.empty() ? "-" : row.sha.substr(0, 8),
+               local_text(row.started), row.ref.empty() ? "-" : row.ref, row.sha.empty() ? "-" : row.sha.substr(0, 8),
                row.event, row.seconds(now),
                on_screen(row.pipeline_name) +
                    (row.retry_of == 0 ? std::string() : fmt::format(" (retry of run {})", row.retry_of)));
   }
-  if (store) hint_at_resume(*store, rows, orphans);
+  if (store) {
+    hint_at_resume(*store, rows, orphans);
+    if (const auto waiting = store->waiting_runs(); !waiting.empty()) {
+      say("hint: `runner approve {}` shows what run {} waits for\n", waiting.back(), waiting.back());
+    }
+  }
   return exit_code::passed;
 }
 
@@ -281,6 +278,13 @@ std::vector<JobRow> begun_jobs(const std::vector<JobRow>& jobs, const std::set<s
   return begun;
 }
 
+// Beside the log: who had to let the job start or go on.
+void say_approvals(const Store& store, RunId run, std::uint32_t job) {
+  for (const Approval& said : store.approvals(run)) {
+    if (said.job == job) say("── {}, {} ──\n", on_screen(describe(said)), local_text(said.time));
+  }
+}
+
 // Every job that printed, one after the other, in the order they started; with `follow` until the run is over.
 Life print_all(const Store& store, RunId run, bool follow) {
   std::set<std::uint32_t> printed;
@@ -290,6 +294,7 @@ Life print_all(const Store& store, RunId run, bool follow) {
     const std::vector<JobRow> begun = begun_jobs(jobs, printed);
     for (const auto& job : begun) {
       if (jobs.size() > 1) say("── {} ──\n", job.name);
+      say_approvals(store, run, job.job);
       print_attempts(store, run, job, follow);
       printed.insert(job.job);
     }
@@ -317,6 +322,7 @@ int logs(const CommandLine& line, const RecordOptions& options) {
     const std::vector<JobRow> jobs = store->jobs(run);
     const JobRow& job = find_job(jobs, run, *name);
     if (job.reused_run != 0) return reused_log(*store, run, job);
+    say_approvals(*store, run, job.job);
     life = print_attempts(*store, run, job, options.follow);
   } else {
     life = print_all(*store, run, options.follow);
@@ -350,7 +356,7 @@ int artifacts(const CommandLine& line, const RecordOptions& options) {
     }
     fmt::print("{} ({}): {} file{}, {}{}\n", artifact.name, artifact.kind, artifact.files,
                artifact.files == 1 ? "" : "s", size_text(artifact.bytes),
-               artifact.expires ? ", expires " + local(*artifact.expires) : std::string());
+               artifact.expires ? ", expires " + local_text(*artifact.expires) : std::string());
     for (const auto& file : store->list_files(artifact.id)) {
       fmt::print("  {:>10}  {}{}\n", file.size, file.path, file.link ? " -> " + *file.link : std::string());
     }

@@ -4,19 +4,16 @@
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
-#include <map>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "pipelines/again.h"
 #include "pipelines/job_names.h"
+#include "runner/cli/again.h"
 #include "runner/cli/running.h"
 #include "runner/cli/say.h"
 #include "runner/cli/setup.h"
-#include "runner/hosts/checkout.h"
 
 namespace runner {
 namespace {
@@ -29,22 +26,6 @@ struct RetryOptions {
   std::vector<std::string> words;
   bool from = false;
 };
-
-// The earlier run and the plan that is to be walked again.
-struct Scene {
-  const Store& store;
-  const RunDetail& run;
-  const Loaded& loaded;
-  std::vector<const JobRow*> rows;  // by job of the plan; null: it was not in that run
-  std::vector<pipelines::Before> before;
-
-  const std::string& name(JobIndex job) const { return loaded.parsed.pipeline.jobs[job].name; }
-};
-
-std::string quoted(const std::string& word) {
-  const bool plain = word.find_first_of(" '\"[]()$*?&;|<>\\") == std::string::npos;
-  return plain ? word : fmt::format("'{}'", word);
-}
 
 RunDetail find_run(const Store& store, RunAndWords& asked) {
   auto run = store.run(asked.run);
@@ -63,31 +44,6 @@ RunDetail find_run(const Store& store, RunAndWords& asked) {
                          : fmt::format("run {} is not over: its runner is gone\n"
                                        "hint: `runner resume {}` takes it up, `runner doctor --clean` gives it up",
                                        run->id, run->id));
-}
-
-pipelines::Before before_of(const Store& store, const JobRow& row) {
-  pipelines::Before before;
-  if (row.state == JobState::final) before.outcome = row.outcome;
-  before.allowed = row.allowed;
-  before.ran = row.attempts > 0;
-  if (row.reused_run != 0) {
-    const bool ended_by_itself =
-        row.outcome == Outcome::passed || row.outcome == Outcome::failed || row.outcome == Outcome::broken;
-    before.ran = ended_by_itself || !store.attempts(row.reused_run, row.reused_job).empty();
-  }
-  return before;
-}
-
-Scene make_scene(const Store& store, const RunDetail& run, const std::vector<JobRow>& rows, const Loaded& loaded) {
-  std::map<std::string, const JobRow*> by_name;
-  for (const JobRow& row : rows) by_name[row.name] = &row;
-  Scene scene{store, run, loaded, {}, {}};
-  for (const auto& job : loaded.parsed.pipeline.jobs) {
-    const auto found = by_name.find(job.name);
-    scene.rows.push_back(found == by_name.end() ? nullptr : found->second);
-    scene.before.push_back(scene.rows.back() == nullptr ? pipelines::Before{} : before_of(store, *found->second));
-  }
-  return scene;
 }
 
 // A parallel job's own name stands for all its instances.
@@ -129,27 +85,14 @@ void refuse_a_run_without_failures(const Scene& scene) {
       scene.run.id, pipelines::to_string(*scene.run.outcome), scene.run.id));
 }
 
-// A job that stands and whose files somebody takes must still have them.
 void refuse_lost_artifacts(const Scene& scene, const std::vector<bool>& again) {
-  std::map<std::uint32_t, std::uint32_t> left;  // by job of the run: artifacts that are there
-  std::map<std::uint32_t, std::uint32_t> attempts;
-  for (const JobRow* row : scene.rows) {
-    if (row != nullptr) attempts[row->job] = row->attempts;
-  }
-  for (const ArtifactRow& artifact : scene.store.list_artifacts(scene.run.id)) {
-    if (artifact.key.attempt == attempts[artifact.key.job]) ++left[artifact.key.job];
-  }
-  for (JobIndex job = 0; job < again.size(); ++job) {
-    if (!again[job]) continue;
-    for (const JobIndex producer : scene.loaded.plan.artifacts_from(job)) {
-      const JobRow* row = scene.rows[producer];
-      if (again[producer] || row == nullptr || row->artifacts.value_or(0) <= left[row->job]) continue;
-      throw UsageError(
-          fmt::format("{} takes the artifacts of {}, and those of run {} are not kept any more: they expired\n"
-                      "hint: `runner retry {} {} --from` makes them again, and runs what comes after",
-                      scene.name(job), scene.name(producer), scene.run.id, scene.run.id, quoted(scene.name(producer))));
-    }
-  }
+  const auto lost = lost_input(scene, again);
+  if (!lost) return;
+  const std::string& producer = scene.name(lost->producer);
+  throw UsageError(
+      fmt::format("{} takes the artifacts of {}, and those of run {} are not kept any more: they expired\n"
+                  "hint: `runner retry {} {} --from` makes them again, and runs what comes after",
+                  scene.name(lost->job), producer, scene.run.id, scene.run.id, quoted(producer)));
 }
 
 void refuse_what_would_not_run(const Scene& scene, const std::vector<bool>& again, const std::vector<JobIndex>& asked) {
@@ -175,42 +118,20 @@ std::vector<std::string> by_hand(const Scene& scene, const std::vector<bool>& ag
   return names;
 }
 
-// The snapshots of that run; kept from going while they live.
-std::vector<Snapshot> sources_of(const Store& store, const RunDetail& run) {
-  const auto root = make_work_directory(store) / "s";
-  std::vector<Snapshot> snapshots;
-  bool outdated = false;
-  try {
-    for (const auto& [choice, name] : snapshots_of(store, run.id)) {
-      snapshots.push_back(open_snapshot(root, name));
-      if (choice != to_text(SourceChoice{})) continue;
-      SnapshotOptions how;
-      how.except = std::filesystem::absolute(store.file());
-      outdated = is_outdated(snapshots.back(), run.project_dir, how);
-    }
-  } catch (const GitError&) {
-    snapshots.clear();
-  }
-  if (snapshots.empty()) {
+std::vector<Snapshot> sources_or_refuse(const Store& store, const RunDetail& run) {
+  SourcesOfThen sources = sources_of(store, run);
+  if (sources.snapshots.empty()) {
     throw UsageError(
         fmt::format("the sources of run {} are not kept any more: those of the newest runs are\n"
                     "hint: `runner retry {} --worktree` takes the files as they are now",
                     run.id, run.id));
   }
-  if (outdated) {
+  if (sources.outdated) {
     say("runner: the files have changed since run {}, which is done again with those of then\n"
         "hint: --worktree takes them, and the pipeline file, as they are now\n",
         run.id);
   }
-  return snapshots;
-}
-
-std::string record_again(const std::string& recorded, const std::vector<std::string>& manual,
-                         const std::string& revision) {
-  nlohmann::json options = nlohmann::json::parse(recorded);
-  options["manual"] = manual;
-  options["revision"] = revision;
-  return options.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  return std::move(sources.snapshots);
 }
 
 int retry(const CommandLine& line, RetryOptions options) {
@@ -244,7 +165,7 @@ int retry(const CommandLine& line, RetryOptions options) {
   std::vector<Snapshot> sources;
   if (!exec.worktree && exec.plan.revision.empty()) {
     how.same_sources = true;
-    sources = sources_of(*store, run);
+    sources = sources_or_refuse(*store, run);
   } else if (!exec.worktree) {
     exec.plan.revision = run.sha;  // its name may have moved on
   }

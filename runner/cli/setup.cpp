@@ -3,7 +3,6 @@
 #include <fmt/chrono.h>
 
 #include <algorithm>
-#include <chrono>
 #include <filesystem>
 
 #include "runner/cli/load.h"
@@ -91,10 +90,14 @@ RunId resumed_with(const Store& store, const std::vector<RunId>& orphans, RunId 
   return run;
 }
 
-std::string now_text() {
-  const auto now = std::chrono::system_clock::now();
-  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count() % 1000;
-  return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z", fmt::gmtime(std::chrono::system_clock::to_time_t(now)), ms);
+std::string utc_text(UnixMs time) {
+  return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z", fmt::gmtime(static_cast<std::time_t>(time / 1000)), time % 1000);
 }
+
+std::string local_text(UnixMs time) {
+  return fmt::format("{:%Y-%m-%d %H:%M}", fmt::localtime(static_cast<std::time_t>(time / 1000)));
+}
+
+std::string now_text() { return utc_text(unix_now()); }
 
 }  // namespace runner

@@ -29,6 +29,8 @@ CredentialSettings credential_settings(const Config&, const EnvironmentLookup& =
 // The run to be resumed so that this one goes on: a child pipeline is taken up by its parent. `orphans`: those of the
 // store (Store::orphaned_runs).
 RunId resumed_with(const Store&, const std::vector<RunId>& orphans, RunId);
-std::string now_text();  // ISO 8601, UTC, milliseconds
+std::string utc_text(UnixMs);    // ISO 8601, UTC, milliseconds
+std::string local_text(UnixMs);  // for people: 2024-05-01 14:03
+std::string now_text();          // utc_text of now
 
 }  // namespace runner

@@ -152,6 +152,7 @@ void Children::wait(const std::stop_token& stop) {
 
 executors::JobResult Children::run(const JobKey& key, const DownstreamRequest& asked, executors::Notices& notices,
                                    const std::stop_token& stop) {
+  if (asked.rollback) return roll_back(key, asked, notices, stop);
   if (asked.what->config.empty()) {
     notices.warning(
         asked.what->upstream
@@ -170,8 +171,7 @@ executors::JobResult Children::run(const JobKey& key, const DownstreamRequest& a
   }
   const std::optional<RunRow> before = store_.child_run(run_, key.job + 1);
   if (before && before->outcome) return result_of({before->id, *before->outcome});
-  std::optional<RunDetail> begun;
-  if (before && store_.adopt_run(before->id)) begun = store_.run(before->id);
+  const std::optional<RunDetail> begun = take_up(before);
   const std::shared_ptr<ChildPipeline> child = load_({asked, sources_, begun ? &*begun : nullptr});
   if (child->complaint.empty() && child->plan.included_count() == 0) {
     child->complaint = "it has nothing to run: " + child->plan.empty_reason;
@@ -181,6 +181,24 @@ executors::JobResult Children::run(const JobKey& key, const DownstreamRequest& a
                    "the child pipeline could not be created: " + child->complaint);
   }
   return start(key, asked, child, begun ? std::optional(begun->id) : std::nullopt, notices, stop);
+}
+
+std::optional<RunDetail> Children::take_up(const std::optional<RunRow>& before) {
+  return before && store_.adopt_run(before->id) ? store_.run(before->id) : std::nullopt;
+}
+
+// The earlier run's jobs, as a run of their own below this one.
+executors::JobResult Children::roll_back(const JobKey& key, const DownstreamRequest& asked, executors::Notices& notices,
+                                         const std::stop_token& stop) {
+  const std::optional<RunRow> before = store_.child_run(run_, key.job + 1);
+  if (before && before->outcome) return result_of({before->id, *before->outcome});
+  const std::optional<RunDetail> begun = take_up(before);
+  const std::unique_ptr<ChildPipeline> again = load_({asked, sources_, begun ? &*begun : nullptr});
+  if (!again->complaint.empty()) return failure("script_failure", again->complaint);
+  const auto created = [&](RunId run) {
+    notices.status(fmt::format("rolls {} back in run {}", asked.rollback->environment, run));
+  };
+  return result_of(runner_({*again, key, begun ? std::optional(begun->id) : std::nullopt, created}, stop));
 }
 
 executors::JobResult Children::start(const JobKey& key, const DownstreamRequest& asked,

@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <shared_mutex>
 #include <stop_token>
 #include <string>
@@ -36,7 +37,14 @@ struct ChildPipeline {
   std::string text;                               // what makes it again: a pipeline file
   std::string options;                            // JSON for whoever resumes it
   std::map<std::string, std::string> predefined;  // its predefined variables, for ID tokens
-  std::string complaint;                          // why it cannot be made, in one line; then there is nothing else
+  // A rollback's: jobs of an earlier run, over the sources of then.
+  struct Again {
+    RunId of = 0;
+    std::map<pipelines::JobIndex, std::uint32_t> reused;  // jobs that stand as they ended there, by its job, from 1
+    std::uint64_t rollback_of = 0;                        // the deployment
+  };
+  std::optional<Again> again;
+  std::string complaint;  // why it cannot be made, in one line; then there is nothing else
   pipelines::Parsed parsed;
   pipelines::Plan plan;
 };
@@ -96,6 +104,8 @@ class Children : public Downstreams {
   void wait(const std::stop_token&);
 
  private:
+  executors::JobResult roll_back(const JobKey&, const DownstreamRequest&, executors::Notices&, const std::stop_token&);
+  std::optional<RunDetail> take_up(const std::optional<RunRow>& before);
   executors::JobResult start(const JobKey&, const DownstreamRequest&, std::shared_ptr<const ChildPipeline>,
                              std::optional<RunId> taken_up, executors::Notices&, const std::stop_token&);
 

@@ -9,12 +9,14 @@
 //   run_started   file, ref, sha, source (what started it: push, schedule, …), jobs (names, in the file's order);
 //                 a child pipeline's also parent (run, job): its events have a `run` of their own
 //   job_started   job (once per attempt)
+//   job_waiting   job, message (what is to be confirmed): a person has to start it
 //   log           job, text (one whole line without its newline; section markers taken out)
 //   job_warning   job, message
 //   job_retried   job, exit_code, reason, message (of the attempt that ended)
 //   report        job, kind, and what the report comes to (report_json.h); before the job's job_finished
 //   job_finished  job, outcome, exit_code (null: none), seconds, allowed, reason, message; coverage where there is one;
-//                 kept (enter, remove: command lines) where --keep left its sandbox
+//                 kept (enter, remove: command lines) where --keep left its sandbox; approved (who, when and why) where
+//                 somebody let it start or go on
 //   run_finished  outcome, seconds, message, critical_path (names)
 #pragma once
 

@@ -199,6 +199,12 @@ class JsonConsole : public Console {
     Json line = begin("job_started", e.key, e.time);
     add(line);
   }
+  void handle(const JobWaiting& e) {
+    Json line = begin("job_waiting", e.key, e.time);
+    line["message"] = e.text;
+    add(line);
+    output_.hurry();
+  }
   void handle(const JobWarning& e) {
     Json line = begin("job_warning", e.key, e.time);
     line["message"] = e.text;
@@ -229,6 +235,7 @@ class JsonConsole : public Console {
     if (e.coverage) line["coverage"] = *e.coverage;
     if (e.kept) line["kept"] = {{"enter", e.kept->enter}, {"remove", e.kept->remove}};
     if (e.reused != 0) line["reused"] = e.reused;
+    if (!e.approved.empty()) line["approved"] = e.approved;
     add(line);
     output_.hurry();
   }

@@ -250,6 +250,7 @@ std::string why_of_attempt(const JobFinished& end) {
   if (text.empty()) text = on_screen(end.reason);
   const bool failed = end.outcome == Outcome::failed || end.outcome == Outcome::broken;
   if (end.allowed && failed) text += text.empty() ? "allowed to fail" : " (allowed to fail)";
+  if (!end.approved.empty()) text += (text.empty() ? "" : "; ") + on_screen(end.approved);
   if (end.reused != 0) text = fmt::format("in run {}{}{}", end.reused, text.empty() ? "" : ": ", text);
   return text;
 }

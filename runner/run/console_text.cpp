@@ -204,6 +204,15 @@ void TextConsole::handle(const JobStarted& e) {
   started(*job);
 }
 
+void TextConsole::handle(const JobWaiting& e) {
+  Job* job = find(e.key.job);
+  if (!job) return;
+  job->waits = true;
+  say(*job,
+      paint("○ waits to be started by hand", "36", options_.colour) + (e.text.empty() ? "" : ": " + on_screen(e.text)));
+  output_->hurry();
+}
+
 void TextConsole::handle(const JobStatus& e) {
   if (const Job* job = find(e.key.job)) status(*job, on_screen(e.text));
 }
@@ -231,7 +240,8 @@ void TextConsole::handle(const JobFinished& e) {
   end_attempt(*job);
   job->end = std::make_unique<JobFinished>(e);
   over(*job);
-  say(*job, finished_line(e, options_.colour));
+  const bool said = job->waits && e.outcome == pipelines::Outcome::manual;
+  if (!said) say(*job, finished_line(e, options_.colour));
   const bool failed = e.outcome == pipelines::Outcome::failed || e.outcome == pipelines::Outcome::broken;
   if (!failed || e.allowed) job->kept.reset();
   output_->hurry();

@@ -52,6 +52,7 @@ class TextConsole : public Console {
     std::unique_ptr<Live> live;
     std::unique_ptr<JobFinished> end;  // the scheduler's thread alone, as the next one
     std::unique_ptr<Live> kept;        // of a failed job, for the report
+    bool waits = false;                // that was said
   };
 
   TextConsole(const ConsoleOptions& options, Style style) : options_(options), style_(style) {}
@@ -81,6 +82,7 @@ class TextConsole : public Console {
   void tell_start(const RunStarted&);
   void pad_names();
   void handle(const JobPreparing&);
+  void handle(const JobWaiting&);
   void handle(const JobStarted&);
   void handle(const JobRetried&);
   void handle(const JobStatus&);

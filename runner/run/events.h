@@ -42,6 +42,12 @@ struct RunStarted {
   std::string parent_job;
   RunId retry_of = 0;  // another run whose jobs it takes where they need not run again; 0: none
 };
+// What a job's `environment` comes to, expanded.
+struct EnvironmentUse {
+  std::string name, tier, url;  // name: empty for a step that deploys without an environment
+  bool starts = true;           // it deploys: the job is in the trail
+  bool stops = false;           // it ends the environment
+};
 struct JobPreparing {  // its turn may still come later
   JobKey key;
   Clock::time_point time;
@@ -50,6 +56,7 @@ struct JobStarted {  // the go was given to an attempt
   JobKey key;
   Clock::time_point time;
   std::string handle;  // what Executor::adopt wants
+  std::optional<EnvironmentUse> environment;
 };
 struct JobRetried {  // an attempt ended and another follows
   JobKey key;        // the one that ended
@@ -57,6 +64,11 @@ struct JobRetried {  // an attempt ended and another follows
   pipelines::Outcome outcome = pipelines::Outcome::failed;
   int exit_code = -1;
   std::string reason, message;
+};
+struct JobWaiting {  // for a person to start it; it starts, or its JobFinished says that nobody did
+  JobKey key;
+  Clock::time_point time;
+  std::string text;  // what the person is to confirm; may be empty
 };
 struct JobStatus {  // passing: pull progress and the like
   JobKey key;
@@ -83,6 +95,8 @@ struct JobFinished {  // once per job, after its retries; also for jobs that nev
   std::vector<ReportSummary> reports;  // those of its reports that can be read
   std::optional<KeptSandbox> kept;     // its sandbox is still there
   RunId reused = 0;                    // it did not run here: it stands as it ended in this run; 0: it is this run's
+  std::optional<EnvironmentUse> environment;  // its url as the job left it
+  std::string approved;                       // who let it start or go on, when and why; empty: nobody had to
 };
 struct RunFinished {
   RunId run = 0;
@@ -93,8 +107,8 @@ struct RunFinished {
   std::vector<std::string> critical_path;  // the jobs that its length comes from, see critical_path.h
 };
 
-using Event = std::variant<RunPreparing, RunStarted, JobPreparing, JobStarted, JobRetried, JobStatus, JobWarning,
-                           JobFinished, RunFinished>;
+using Event = std::variant<RunPreparing, RunStarted, JobPreparing, JobWaiting, JobStarted, JobRetried, JobStatus,
+                           JobWarning, JobFinished, RunFinished>;
 
 class Observer {
  public:

@@ -34,37 +34,18 @@ FailureHelp::Given FailureHelp::give(const Job& job, executors::Execution* execu
   };
   const auto begin = std::chrono::steady_clock::now();
   if (settings_.shell) {
-    attempt("no shell", [&] {
-      if (take_terminal(notices, stop)) open_shell(job, *execution, stop);
-    });
+    attempt("no shell", [&] { open_shell(job, *execution, notices, stop); });
   }
   given.with_person = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begin);
   if (settings_.keep) attempt("nothing kept", [&] { given.kept = keep(job, *execution); });
   return given;
 }
 
-// False when the run is cancelled before it is free.
-bool FailureHelp::take_terminal(executors::Notices& notices, const std::stop_token& stop) {
-  std::unique_lock lock(mutex_);
-  if (taken_) notices.status("has failed; waits until the terminal is free for its shell");
-  if (!changed_.wait(lock, stop, [this] { return !taken_; })) return false;
-  taken_ = true;
-  return true;
-}
-
-void FailureHelp::open_shell(const Job& job, executors::Execution& execution, const std::stop_token& stop) {
-  struct Taken {
-    explicit Taken(FailureHelp& help) : help_(help) { help_.console_.pause(); }
-    Taken(const Taken&) = delete;
-    Taken& operator=(const Taken&) = delete;
-    ~Taken() {
-      help_.console_.resume();
-      const std::lock_guard lock(help_.mutex_);
-      help_.taken_ = false;
-      help_.changed_.notify_all();
-    }
-    FailureHelp& help_;
-  } taken(*this);
+void FailureHelp::open_shell(const Job& job, executors::Execution& execution, executors::Notices& notices,
+                             const std::stop_token& stop) {
+  const auto waits = [&notices] { notices.status("has failed; waits until the terminal is free for its shell"); };
+  const Foreground::Turn turn = terminal_.take(waits, stop);
+  if (!turn) return;  // the run is cancelled
   const RawTerminal raw(settings_.in);
   // A raw terminal wants both characters at a line's end.
   const std::string greeting =

@@ -1,9 +1,8 @@
 // What a person asked for in case a job fails: a shell in its sandbox (`exec --shell-on-fail`), and that it stays
-// (`--keep`). One for all runs of a process: there is one terminal.
+// (`--keep`). One for all runs of a process.
 #pragma once
 
 #include <chrono>
-#include <condition_variable>
 #include <filesystem>
 #include <mutex>
 #include <optional>
@@ -11,8 +10,8 @@
 #include <string>
 
 #include "executors/executor.h"
-#include "runner/run/console.h"
 #include "runner/run/events.h"
+#include "runner/run/foreground.h"
 
 namespace runner {
 
@@ -24,7 +23,7 @@ class FailureHelp {
     int in = 0, out = 1;  // the terminal
     std::string terminal_type;
   };
-  FailureHelp(Settings settings, Console& console) : settings_(std::move(settings)), console_(console) {}
+  FailureHelp(Settings settings, Foreground& terminal) : settings_(std::move(settings)), terminal_(terminal) {}
 
   struct Job {
     const executors::JobSpec& spec;
@@ -45,16 +44,13 @@ class FailureHelp {
   std::string nothing_to_enter(const std::string& why) const;
 
  private:
-  bool take_terminal(executors::Notices&, const std::stop_token&);
-  void open_shell(const Job&, executors::Execution&, const std::stop_token&);
+  void open_shell(const Job&, executors::Execution&, executors::Notices&, const std::stop_token&);
   KeptSandbox keep(const Job&, executors::Execution&);
   KeptSandbox told(const executors::Kept&, RunId) const;
 
   const Settings settings_;
-  Console& console_;
-  std::mutex mutex_;    // guards the next; held while kept.json is written
-  bool taken_ = false;  // the terminal
-  std::condition_variable_any changed_;
+  Foreground& terminal_;
+  std::mutex mutex_;  // held while kept.json is written
 };
 
 }  // namespace runner

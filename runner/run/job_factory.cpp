@@ -222,24 +222,60 @@ JobInputs inputs_of(pipelines::JobIndex job, const std::vector<executors::Collec
 JobFactory::JobFactory(const pipelines::Pipeline& pipeline, const pipelines::Plan& plan, RunSettings settings)
     : pipeline_(pipeline), plan_(plan), settings_(std::move(settings)), secrets_(settings_.secrets) {}
 
-std::string JobFactory::resource_group(pipelines::JobIndex index) const {
-  const std::string& group = pipeline_.jobs[index].resource_group;
-  if (group.empty()) return group;
-  const VariableSet variables = plan_.variables(pipeline_, index).expanded();
+namespace {
+
+bool is_rollback(const pipelines::Job& job) {
+  return job.step && std::holds_alternative<pipelines::RollbackStep>(*job.step);
+}
+
+}  // namespace
+
+std::vector<Resource> JobFactory::resources(pipelines::JobIndex index, const JobInputs& inputs) const {
+  const pipelines::Job& job = pipeline_.jobs[index];
+  std::vector<Resource> all;
+  if (job.resource_group.empty() && !job.step) return all;
+  if (is_rollback(job)) return all;  // the jobs that it makes again take theirs
+  VariableSet variables = plan_.variables(pipeline_, index);
+  for (const auto& [name, value] : inputs.dotenv) variables.set(name, value, Precedence::dotenv, /*expand=*/false);
+  variables = variables.expanded();
   Made made;
   mask(made, variables);
-  return storable_name(made.secrets, variables.expand(group), settings_.owner);
+  const auto add = [&](bool target, const std::string& name) {
+    all.push_back({target, storable_name(made.secrets, name, settings_.owner)});
+  };
+  if (!job.resource_group.empty()) add(false, variables.expand(job.resource_group));
+  if (job.step) {
+    pipelines::Step step = *job.step;
+    pipelines::for_each_text(step, [&](std::string& text) { text = variables.expand(text); });
+    for (const std::string& target : pipelines::targets_of(step)) add(true, target);
+  }
+  std::sort(all.begin(), all.end());
+  return all;
+}
+
+std::string JobFactory::confirmation(pipelines::JobIndex index) const {
+  const std::string& text = pipeline_.jobs[index].manual_confirmation;
+  if (text.empty()) return text;
+  Made made;
+  mask(made, plan_.variables(pipeline_, index).expanded());
+  return redact(made.secrets, text);
 }
 
 // The example of GitLab's documentation hands CI_PIPELINE_ID on, so that the child can name its parent.
 DownstreamRequest JobFactory::downstream(pipelines::JobIndex index, const JobInputs& inputs) const {
-  const pipelines::Downstream& what = *pipeline_.jobs[index].trigger;
   DownstreamRequest request;
-  request.what = &what;
   VariableSet variables = plan_.variables(pipeline_, index);
   for (const auto& [name, value] : inputs.dotenv) variables.set(name, value, Precedence::dotenv, /*expand=*/false);
   variables.set("CI_PIPELINE_ID", std::to_string(settings_.run), Precedence::predefined, /*expand=*/false);
   const VariableSet expanded = variables.expanded();
+  if (is_rollback(pipeline_.jobs[index])) {
+    request.rollback = std::get<pipelines::RollbackStep>(*pipeline_.jobs[index].step);
+    request.rollback->environment = expanded.expand(request.rollback->environment);
+    request.rollback->to = expanded.expand(request.rollback->to);
+    return request;
+  }
+  const pipelines::Downstream& what = *pipeline_.jobs[index].trigger;
+  request.what = &what;
   for (const auto& [name, entry] : expanded.entries()) {
     const bool handed_on = entry.precedence == Precedence::predefined ? false
                            : entry.precedence == Precedence::pipeline ? what.pipeline_variables
@@ -274,6 +310,32 @@ TokenFacts JobFactory::token_facts(const JobKey& key, std::string job_id, std::c
         job.environment->tier.empty() ? std::string(pipelines::environment_tier(name)) : job.environment->tier};
   }
   return facts;
+}
+
+// docs.gitlab.com/ci/yaml/#environment. A step that deploys is in the trail without one, too.
+void JobFactory::add_environment(Made& made, pipelines::JobIndex index, const VariableSet& variables) const {
+  const pipelines::Job& job = pipeline_.jobs[index];
+  if (is_rollback(job)) return;  // what it deploys is in the trail as that of its own run
+  if (!job.environment) {
+    if (job.step && pipelines::deploys(*job.step)) made.environment.emplace();
+    return;
+  }
+  const pipelines::Environment& environment = *job.environment;
+  const VariableSet expanded = variables.expanded();
+  EnvironmentUse use;
+  use.name = redact(made.secrets, expanded.expand(environment.name));
+  use.tier =
+      environment.tier.empty() ? std::string(pipelines::environment_tier(use.name)) : expanded.expand(environment.tier);
+  use.url = redact(made.secrets, expanded.expand(environment.url));
+  use.starts = environment.action.empty() || environment.action == "start";
+  use.stops = environment.action == "stop";
+  made.environment = std::move(use);
+  if (environment.url.empty()) return;
+  made.environment_url = [variables, url = environment.url](const auto& dotenv) {
+    VariableSet all = variables;
+    for (const auto& [name, value] : dotenv) all.set(name, value, Precedence::dotenv, /*expand=*/false);
+    return all.expanded().expand(url);
+  };
 }
 
 // The run's secrets and the masked variables among these.
@@ -330,9 +392,12 @@ JobFactory::Made JobFactory::make(const JobKey& key, const JobInputs& given) con
   const std::uint32_t number = key.job + 1;
   const std::string stem = fmt::format("{}-{}", number, key.attempt);
   Made made;
-  if (job.trigger) {
+  if (job.trigger || is_rollback(job)) {
     made.downstream = downstream(key.job, given);
     made.secrets = secrets_;
+    VariableSet variables = plan_.variables(pipeline_, key.job);
+    variables.set("CI_PIPELINE_ID", std::to_string(settings_.run), Precedence::predefined, /*expand=*/false);
+    add_environment(made, key.job, variables);
     made.work.timeout = std::chrono::hours(24 * 30);
     return made;
   }
@@ -468,6 +533,7 @@ JobFactory::Made JobFactory::make(const JobKey& key, const JobInputs& given) con
   made.refused = std::move(findings.refused);
 
   mask(made, expanded);
+  add_environment(made, key.job, variables);
   if (!job.id_tokens.empty() || !job.secrets.empty()) {
     const std::string image = spec.image;
     made.credentials = [this, &job, variables, image, facts = token_facts(key, job_id, timeout)](

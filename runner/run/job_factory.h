@@ -53,9 +53,10 @@ struct RunSettings {
   CredentialSettings credentials;
 };
 
-// What a `trigger` job is to run.
+// What a `trigger` job, or a rollback, is to run.
 struct DownstreamRequest {
   const pipelines::Downstream* what = nullptr;
+  std::optional<pipelines::RollbackStep> rollback;                      // expanded; in place of `what`
   std::vector<pipelines::Variable> variables;                           // forwarded, expanded
   std::map<std::string, std::vector<std::filesystem::path>> artifacts;  // of the jobs it takes some from, by name
 };
@@ -70,6 +71,14 @@ struct JobInputs {
 // What a job that left this behind gives to those after it.
 JobInputs inputs_of(pipelines::JobIndex, const std::vector<executors::Collected>&,
                     std::vector<std::pair<std::string, std::string>> dotenv);
+
+// What only one job at a time may have: a `resource_group` of its project, or what a built-in step deploys to,
+// whoever's project it is (pipelines::targets_of).
+struct Resource {
+  bool target = false;
+  std::string name;
+  friend auto operator<=>(const Resource&, const Resource&) = default;
+};
 
 class JobFactory {
  public:
@@ -92,6 +101,9 @@ class JobFactory {
     // from the job's thread.
     std::function<bool(const executors::JobResult&)> wants_help;
     std::optional<DownstreamRequest> downstream;  // then there is neither sandbox nor work
+    std::optional<EnvironmentUse> environment;
+    // What `environment:url` is when the job has left these variables (GitLab expands it then); may be empty.
+    std::function<std::string(const std::vector<std::pair<std::string, std::string>>& dotenv)> environment_url;
     Attempts attempts;
     std::string refused;              // why it cannot run at all; one line
     std::vector<std::string> masked;  // the values behind `secrets`
@@ -102,8 +114,12 @@ class JobFactory {
   };
   Made make(const JobKey&, const JobInputs&) const;
 
-  // The job's mutex across pipelines, expanded, as it may be stored (storable_name); mostly empty.
-  std::string resource_group(pipelines::JobIndex) const;
+  // The job's mutexes across pipelines, expanded, as they may be stored (storable_name), in the order in which all jobs
+  // of all projects take theirs; mostly none. `inputs`: what names of targets are made of, as far as it is known.
+  std::vector<Resource> resources(pipelines::JobIndex, const JobInputs& inputs = {}) const;
+
+  // What a person is to confirm before the job starts (`manual_confirmation`), without secrets; mostly empty.
+  std::string confirmation(pipelines::JobIndex) const;
 
   const RunSettings& settings() const { return settings_; }
   const pipelines::Pipeline& pipeline() const { return pipeline_; }
@@ -115,6 +131,7 @@ class JobFactory {
   JobInputs with_upstream(pipelines::JobIndex, const JobInputs&, Made&) const;
   TokenFacts token_facts(const JobKey&, std::string job_id, std::chrono::seconds timeout) const;
   void mask(Made&, const pipelines::VariableSet& expanded) const;
+  void add_environment(Made&, pipelines::JobIndex, const pipelines::VariableSet& variables) const;
 
   const pipelines::Pipeline& pipeline_;
   const pipelines::Plan& plan_;

@@ -20,21 +20,50 @@ UnixMs unix_ms(Clock::time_point time) {
 Recorder::Recorder(Store& store, RunId run, std::string project, std::map<std::string, ProcessMode> modes)
     : store_(store), run_(run), project_(std::move(project)), modes_(std::move(modes)) {}
 
-void Recorder::expect(pipelines::JobIndex job, const std::string& group) {
-  store_.expect_resource({project_, group}, run_, job + 1);
+// A target is the same whoever's project deploys to it.
+ResourceGroup Recorder::group_of(const Resource& resource) const {
+  return {resource.target ? std::string() : project_, resource.name};
+}
+
+void Recorder::expect(pipelines::JobIndex job, const Resource& resource) {
+  store_.expect_resource(group_of(resource), run_, job + 1);
   queued_.insert(job);
 }
 
-std::optional<std::string> Recorder::acquire(pipelines::JobIndex job, const std::string& group) {
-  const auto mode = modes_.find(group);
+std::optional<ResourceKeeper::Wait> Recorder::acquire(pipelines::JobIndex job, const Resource& resource) {
+  const auto mode = modes_.find(resource.name);
   const ResourceAnswer answer = store_.acquire_resource(
-      {project_, group}, mode == modes_.end() ? ProcessMode::unordered : mode->second, run_, job + 1);
+      group_of(resource), mode == modes_.end() ? ProcessMode::unordered : mode->second, run_, job + 1);
   queued_.insert(job);
   if (answer.ours) return std::nullopt;
-  std::string says = fmt::format("waits for the resource group {}: {} of run {} {}", group, answer.job_name, answer.run,
-                                 answer.holds ? "has it" : "comes first");
-  if (answer.orphaned) says += fmt::format(", and its runner is gone: `runner resume {}`", answer.run);
-  return says;
+  const char* what = resource.target ? "target" : "resource group";
+  if (answer.superseded) {
+    return Wait{fmt::format("superseded: {} of run {}, a newer one, is at the {} {}", answer.job_name, answer.run, what,
+                            resource.name),
+                true};
+  }
+  Wait wait;
+  wait.says = fmt::format("waits for the {} {}: {} of run {} {}", what, resource.name, answer.job_name, answer.run,
+                          answer.holds ? "has it" : "comes first");
+  if (answer.orphaned) wait.says += fmt::format(", and its runner is gone: `runner resume {}`", answer.run);
+  return wait;
+}
+
+void Recorder::begin_deployment(const JobStarted& started) {
+  if (!started.environment || !(started.environment->starts || started.environment->stops)) return;
+  deploying_.insert(started.key.job);
+  if (!started.environment->starts) return;
+  const EnvironmentUse& use = *started.environment;
+  store_.begin_deployment(key(started.key), {use.name, use.tier, use.url}, unix_ms(started.time));
+}
+
+void Recorder::end_deployment(const JobKey& job, const EnvironmentUse* use, pipelines::Outcome outcome,
+                              const std::string& message, UnixMs time) {
+  if (deploying_.erase(job.job) == 0) return;
+  store_.end_deployments(key(job), outcome, use == nullptr ? std::string() : use->url, message, time);
+  if (use != nullptr && use->stops && outcome == pipelines::Outcome::passed) {
+    store_.stop_environment(run_, use->name, time);
+  }
 }
 
 void Recorder::on(const Event& event) {
@@ -47,8 +76,13 @@ void Recorder::on(const Event& event) {
             attempts_[preparing.key.job] = preparing.key.attempt;
             store_.begin_attempt(key(preparing.key));
           },
+          [&](const JobWaiting& waiting) {
+            store_.end_job(run_, waiting.key.job + 1, pipelines::Outcome::manual, {}, "waits to be started by hand");
+            store_.ask(run_, waiting.key.job + 1, {}, waiting.text);
+          },
           [&](const JobStarted& started) {
             store_.attempt_started(key(started.key), unix_ms(started.time), started.handle);
+            begin_deployment(started);
           },
           [&](const JobRetried& retried) {
             close_log(retried.key);
@@ -59,6 +93,7 @@ void Recorder::on(const Event& event) {
             end.message = retried.message;
             end.retried = true;
             end.finished = unix_ms(retried.time);
+            end_deployment(retried.key, nullptr, end.outcome, end.message, end.finished);
             store_.finish_attempt(key(retried.key), end);
           },
           [](const JobStatus&) {},
@@ -80,9 +115,10 @@ void Recorder::end(const JobFinished& finished) {
   if (finished.key.attempt == 0) {
     // Prepared ahead and not needed after all.
     if (begun_.erase(job) != 0) store_.drop_attempt({run_, job + 1, attempts_[job]});
-    store_.end_job(run_, job + 1, finished.outcome, finished.reason, finished.message);
+    store_.end_job(run_, job + 1, finished.outcome, finished.reason, finished.message, finished.allowed);
     return;
   }
+  if (begun_.count(job) == 0) return;  // told again by who took the run up: it is recorded
   close_log(finished.key);
   AttemptEnd end;
   end.outcome = finished.outcome;
@@ -97,6 +133,8 @@ void Recorder::end(const JobFinished& finished) {
     json["job"] = job + 1;
     store_.add_event(run_, end.finished, "report", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
   }
+  end_deployment(finished.key, finished.environment ? &*finished.environment : nullptr, end.outcome, end.message,
+                 end.finished);
   store_.finish_attempt(key(finished.key), end);
   begun_.erase(job);
 }

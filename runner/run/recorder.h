@@ -26,8 +26,8 @@ class Recorder : public Observer, public ArtifactKeeper, public ResourceKeeper {
   void on(const Event&) override;
   void log(const JobKey&, std::string_view bytes, std::uint64_t raw) override;
   void keep(const Request&, const std::vector<executors::Collected>&) override;
-  void expect(pipelines::JobIndex, const std::string& group);  // before the run's first job
-  std::optional<std::string> acquire(pipelines::JobIndex, const std::string& group) override;
+  void expect(pipelines::JobIndex, const Resource&);  // before the run's first job
+  std::optional<Wait> acquire(pipelines::JobIndex, const Resource&) override;
   std::optional<RestoredCache> restore_cache(const std::vector<std::string>& keys) override;
   KeptCache keep_cache(const std::string& key, const executors::CollectedCache&,
                        const std::optional<RestoredCache>&) override;
@@ -39,13 +39,17 @@ class Recorder : public Observer, public ArtifactKeeper, public ResourceKeeper {
   AttemptKey key(const JobKey& key) const { return {run_, key.job + 1, key.attempt}; }
   void close_log(const JobKey&);
   void end(const JobFinished&);
+  void begin_deployment(const JobStarted&);
+  void end_deployment(const JobKey&, const EnvironmentUse*, pipelines::Outcome, const std::string& message, UnixMs);
+  ResourceGroup group_of(const Resource&) const;
 
   Store& store_;
   const RunId run_;
   const std::string project_;
   const std::map<std::string, ProcessMode> modes_;
   std::set<pipelines::JobIndex> queued_;  // who holds a resource group, waits for one or will; scheduler's thread only
-  std::set<pipelines::JobIndex> begun_;   // jobs with an attempt that has not ended; scheduler's thread only
+  std::set<pipelines::JobIndex> deploying_;  // scheduler's thread only
+  std::set<pipelines::JobIndex> begun_;      // jobs with an attempt that has not ended; scheduler's thread only
   Caches* caches_ = nullptr;
   std::optional<ReleaseScene> scene_;
   std::map<pipelines::JobIndex, std::uint32_t> attempts_;

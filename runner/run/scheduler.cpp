@@ -87,9 +87,21 @@ bool is_allowed(const pipelines::AllowFailure& allow, const executors::JobResult
          std::find(allow.exit_codes.begin(), allow.exit_codes.end(), result.exit_code) != allow.exit_codes.end();
 }
 
+JobFinished rejected(JobIndex job, const pipelines::PlannedJob& planned, const std::string& who,
+                     const std::string& comment) {
+  JobFinished finished;
+  finished.key = {job, 0};
+  finished.time = Clock::now();
+  finished.outcome = Outcome::failed;
+  finished.allowed = planned.allow_failure.any;
+  finished.reason = "rejected";
+  finished.message = fmt::format("rejected by {}{}{}", who, comment.empty() ? "" : ": ", comment);
+  return finished;
+}
+
 Scheduler::Scheduler(executors::Executor& executor, const JobFactory& factory, ArtifactKeeper& keeper,
                      ResourceKeeper& resources, Downstreams& downstreams, std::vector<Observer*> observers,
-                     Limits limits, FailureHelp* help)
+                     Limits limits, FailureHelp* help, Approver* approver)
     : executor_(executor),
       factory_(factory),
       keeper_(keeper),
@@ -97,7 +109,8 @@ Scheduler::Scheduler(executors::Executor& executor, const JobFactory& factory, A
       downstreams_(downstreams),
       observers_(std::move(observers)),
       limits_(limits),
-      help_(help) {
+      help_(help),
+      approver_(approver) {
   limits_.parallel = std::max<std::size_t>(1, limits_.parallel);
 }
 
@@ -108,10 +121,12 @@ class Walk {
  public:
   Walk(executors::Executor& executor, const JobFactory& factory, ArtifactKeeper& keeper, ResourceKeeper& resources,
        Downstreams& downstreams, const std::vector<Observer*>& observers, Limits limits, FailureHelp* help,
-       pipelines::Progress& progress, const pipelines::Plan& plan, Earlier earlier, Successor successor)
+       Approver* approver, pipelines::Progress& progress, const pipelines::Plan& plan, Earlier earlier,
+       Successor successor)
       : context_{executor, keeper, downstreams, observers, mailbox_, limits, help},
         factory_(factory),
         resources_(resources),
+        approver_(approver),
         limits_(limits),
         progress_(progress),
         plan_(plan),
@@ -130,6 +145,11 @@ class Walk {
         if (successor_.wanted.stop_requested() && !cancelled_) make_room();
         collect_ready();
         if (progress_.halted() && !cancelled_) stop_running();
+        tell_waiting();
+        if (progress_.stands_still() && active_.empty()) {
+          ask_for_waiting(stop);
+          continue;
+        }
         start_ready();
         prepare_ahead();
         if (progress_.done() && active_.empty()) break;
@@ -177,13 +197,40 @@ class Walk {
   // What an earlier run left is told before anything starts.
   std::vector<pipelines::Settled> reuse() {
     std::vector<pipelines::Settled> settled;
-    for (const auto& [job, finished] : earlier_.reused) {
+    for (const auto& [job, finished] : earlier_.settled) {
       emit(finished.end);
       if (left_ > 0) --left_;
       produced_[job] = inputs_of(job, finished.collected, read_dotenv(finished.collected).variables);
       settled.push_back({job, finished.end.outcome, finished.end.allowed});
     }
     return settled;
+  }
+
+  void tell_waiting() {
+    for (const JobIndex job : progress_.waiting()) {
+      if (announced_.insert(job).second) emit(JobWaiting{{job, 0}, Clock::now(), factory_.confirmation(job)});
+    }
+  }
+
+  // Nothing else can go on. Who is asked once says what becomes of the job in this run.
+  void ask_for_waiting(const std::stop_token& stop) {
+    bool any = false;
+    const std::vector<JobIndex> waiting = progress_.waiting();
+    for (const JobIndex job : waiting) {
+      if (stop.stop_requested()) return;
+      if (approver_ == nullptr || replaced_ || refused_.count(job) != 0) continue;
+      const executors::steps::Answer answer = approver_->ask(job, factory_.confirmation(job), stop);
+      if (answer.word == executors::steps::Answer::Word::none) {
+        refused_.insert(job);
+        continue;
+      }
+      if (answer.word == executors::steps::Answer::Word::rejected) {
+        earlier_.finished[job] = {rejected(job, plan_.jobs[job], answer.who, answer.comment), {}};
+      }
+      progress_.start_by_hand(job);
+      any = true;
+    }
+    if (!any && !stop.stop_requested()) report(progress_.give_up());
   }
 
   void drop(Active& active) {
@@ -254,6 +301,7 @@ class Walk {
     while (const auto job = progress_.next()) {
       if (const auto done = earlier_.finished.find(*job); done != earlier_.finished.end()) {
         const Earlier::Finished& finished = done->second;
+        if (finished.end.outcome == Outcome::manual) blocked_.push_back(factory_.name(*job));
         emit(finished.end);
         if (left_ > 0) --left_;
         produced_[*job] = inputs_of(*job, finished.collected, read_dotenv(finished.collected).variables);
@@ -285,26 +333,54 @@ class Walk {
         ++ready;
         continue;
       }
-      if (!take_resource(*ready)) {
+      const Taken taken = take_resources(*ready);
+      if (taken == Taken::waits) {
         ready->at = now + ask_again;
         ++ready;
         continue;
       }
+      const std::string says = std::move(ready->waits_for);
       ready = ready_.erase(ready);
+      if (taken == Taken::superseded) {
+        end_superseded(job, says);
+        mailbox_.wake();
+        return;  // what waits for it may have become ready, or gone
+      }
       ++running_now;
       take_turn(job);
     }
   }
 
-  bool take_resource(Ready& ready) {
-    const std::string group = factory_.resource_group(ready.job);
-    if (group.empty()) return true;
-    const auto holder = resources_.acquire(ready.job, group);
-    if (holder && *holder != ready.waits_for) {
-      ready.waits_for = *holder;
-      emit(JobStatus{{ready.job, 1}, *holder});
+  enum class Taken : std::uint8_t { all, waits, superseded };
+
+  // In the one order that all jobs keep to, so that two never wait for each other.
+  Taken take_resources(Ready& ready) {
+    const pipelines::Job& job = factory_.job(ready.job);
+    if (job.resource_group.empty() && !job.step) return Taken::all;  // most jobs: what follows costs
+    for (const Resource& resource : factory_.resources(ready.job, inputs(ready.job))) {
+      const auto wait = resources_.acquire(ready.job, resource);
+      if (!wait) continue;
+      if (wait->says != ready.waits_for) {
+        ready.waits_for = wait->says;
+        emit(JobStatus{{ready.job, 1}, wait->says});
+      }
+      return wait->superseded ? Taken::superseded : Taken::waits;
     }
-    return !holder;
+    return Taken::all;
+  }
+
+  // A newer run has what this job waits for.
+  void end_superseded(JobIndex job, const std::string& why) {
+    if (const auto found = active_.find(job); found != active_.end()) drop(found->second);
+    if (left_ > 0) --left_;
+    JobFinished finished;
+    finished.key = {job, 0};
+    finished.time = Clock::now();
+    finished.outcome = Outcome::cancelled;
+    finished.reason = "superseded";
+    finished.message = why;
+    emit(finished);
+    report(progress_.finish(job, Outcome::cancelled, false));
   }
 
   void take_turn(JobIndex job) {
@@ -366,7 +442,7 @@ class Walk {
     active.prepare_until.reset();
     begun_.push_back(job);
     if (pipelines::holds_run(factory_.pipeline(), plan_.jobs[job])) successor_.held->store(true);
-    emit(JobStarted{{job, active.attempt}, Clock::now(), active.handle});
+    emit(JobStarted{{job, active.attempt}, Clock::now(), active.handle, active.thread->made().environment});
     active.thread->go();
   }
 
@@ -504,6 +580,7 @@ class Walk {
     }
     const auto since = found->second.since - found->second.before;
     const bool downstream = found->second.thread->made().downstream.has_value();
+    std::optional<EnvironmentUse> environment = environment_after(found->second.thread->made(), job, ended.dotenv);
     active_.erase(found);
     if (result.outcome != Outcome::passed && produced_.erase(job) != 0) forget_inputs_from(job);
     if (result.outcome == Outcome::manual) blocked_.push_back(factory_.name(job));
@@ -537,10 +614,26 @@ class Walk {
     }
     finished.coverage = ended.coverage;
     finished.reports = std::move(ended.reports);
+    // Nobody approves a script but by starting it.
+    const bool may_be_approved =
+        plan_.jobs[job].when == pipelines::When::manual || factory_.job(job).script.main.empty();
+    finished.environment = std::move(environment);
+    if (approver_ != nullptr && may_be_approved) finished.approved = approver_->approved(job);
     emit(finished);
     if (left_ > 0) --left_;
     produced_[job] = inputs_of(job, result.collected, std::move(ended.dotenv));
     end_in_progress(job, result.outcome, finished.allowed);
+  }
+
+  // Its url may be made of what the job has left.
+  std::optional<EnvironmentUse> environment_after(const JobFactory::Made& made, JobIndex job,
+                                                  const std::vector<std::pair<std::string, std::string>>& left) const {
+    std::optional<EnvironmentUse> environment = made.environment;
+    if (!environment || !made.environment_url) return environment;
+    std::vector<std::pair<std::string, std::string>> dotenv = inputs(job).dotenv;
+    dotenv.insert(dotenv.end(), left.begin(), left.end());
+    environment->url = redact(made.secrets, made.environment_url(dotenv));
+    return environment;
   }
 
   void end_in_progress(JobIndex job, Outcome outcome, bool allowed) {
@@ -556,6 +649,7 @@ class Walk {
   JobThread::Context context_;
   const JobFactory& factory_;
   ResourceKeeper& resources_;
+  Approver* approver_;
   Limits limits_;
   pipelines::Progress& progress_;
   const pipelines::Plan& plan_;
@@ -571,6 +665,8 @@ class Walk {
   std::deque<Ready> ready_;
   std::map<JobIndex, JobInputs> produced_;
   std::set<JobIndex> failed_ahead_;
+  std::set<JobIndex> announced_;  // told that they wait for a person
+  std::set<JobIndex> refused_;    // nobody started them when they were asked
   std::vector<std::string> blocked_;
   std::map<JobIndex, Active> active_;  // last: its threads use everything above
 };
@@ -579,8 +675,8 @@ class Walk {
 
 Scheduler::Result Scheduler::run(pipelines::Progress& progress, const pipelines::Plan& plan,
                                  const std::stop_token& stop, Earlier earlier, Successor successor) {
-  Walk walk(executor_, factory_, keeper_, resources_, downstreams_, observers_, limits_, help_, progress, plan,
-            std::move(earlier), std::move(successor));
+  Walk walk(executor_, factory_, keeper_, resources_, downstreams_, observers_, limits_, help_, approver_, progress,
+            plan, std::move(earlier), std::move(successor));
   return walk.run(stop);
 }
 

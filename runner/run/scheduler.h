@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "executors/executor.h"
+#include "executors/steps/host.h"
 #include "pipelines/plan.h"
 #include "pipelines/progress.h"
 #include "runner/run/events.h"
@@ -79,13 +80,32 @@ class ArtifactKeeper {
   virtual void read_log(const JobKey&, const std::function<void(std::string_view)>& sink) { (void)sink; }
 };
 
-// Mutexes between jobs of all pipelines (`resource_group`). Called on the scheduler's thread.
+// Mutexes between jobs of all pipelines (`resource_group`, targets). Called on the scheduler's thread.
 class ResourceKeeper {
  public:
+  struct Wait {
+    std::string says;         // who has it, in one line
+    bool superseded = false;  // by a newer run: waiting is of no use, the job is cancelled
+  };
   virtual ~ResourceKeeper() = default;
-  // Takes the group for the job, whose JobFinished lets go of it. Else says in one line who has it.
-  virtual std::optional<std::string> acquire(pipelines::JobIndex, const std::string& group) = 0;
+  // Takes it for the job, whose JobFinished lets go of it.
+  virtual std::optional<Wait> acquire(pipelines::JobIndex, const Resource&) = 0;
 };
+
+// Says whether a blocking manual job may start. Called on the scheduler's thread.
+class Approver {
+ public:
+  virtual ~Approver() = default;
+  // When nothing else can go on; `text`: what is to be confirmed. Blocks while a person thinks. Word::none: nobody says
+  // anything, the run stops before it.
+  virtual executors::steps::Answer ask(pipelines::JobIndex, const std::string& text, const std::stop_token&) = 0;
+  // Who let the job start or go on, when and why; empty: nobody had to.
+  virtual std::string approved(pipelines::JobIndex) = 0;
+};
+
+// How a job ends that somebody refused to let start.
+JobFinished rejected(pipelines::JobIndex, const pipelines::PlannedJob&, const std::string& who,
+                     const std::string& comment);
 
 // Runs the pipelines of `trigger` jobs.
 class Downstreams {
@@ -111,7 +131,9 @@ struct Earlier {
     Clock::time_point started{};
   };
   std::map<pipelines::JobIndex, Finished> finished;
-  std::map<pipelines::JobIndex, Finished> reused;  // of another run: told first, whatever they wait for
+  // Of another run, or from before this one stopped for a person: told first, whatever they wait for, and no failure
+  // among them halts anything.
+  std::map<pipelines::JobIndex, Finished> settled;
   std::map<pipelines::JobIndex, Running> running;
   std::map<pipelines::JobIndex, std::uint32_t> next_attempt;  // of jobs whose earlier attempts are over
 };
@@ -127,7 +149,7 @@ class Scheduler {
  public:
   // All must outlive the scheduler. Observers are told in this order.
   Scheduler(executors::Executor&, const JobFactory&, ArtifactKeeper&, ResourceKeeper&, Downstreams&,
-            std::vector<Observer*>, Limits, FailureHelp* = nullptr);
+            std::vector<Observer*>, Limits, FailureHelp* = nullptr, Approver* = nullptr);
 
   struct Result {
     pipelines::Verdict verdict = pipelines::Verdict::passed;
@@ -147,6 +169,7 @@ class Scheduler {
   std::vector<Observer*> observers_;
   Limits limits_;
   FailureHelp* help_;
+  Approver* approver_;  // null: manual jobs end as manual when their turn comes
 };
 
 // Whether the author asked for another attempt after this result (docs.gitlab.com/ee/ci/yaml, "retry").

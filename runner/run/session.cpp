@@ -14,6 +14,7 @@
 #include "executors/workspace/tree.h"
 #include "pipelines/progress.h"
 #include "runner/hosts/commits.h"
+#include "runner/run/approvals.h"
 #include "runner/run/caches.h"
 #include "runner/run/critical_path.h"
 #include "runner/run/job_factory.h"
@@ -29,6 +30,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t snapshots_kept = 2;           // the newest serve as the base of the next
+constexpr std::size_t waiting_kept = 20;            // runs that wait for a person keep theirs: so many of the newest
 constexpr const char* snapshot_event = "snapshot";  // names one of the run's snapshots, for whoever resumes it
 
 Clock::time_point time_of(UnixMs time) { return Clock::time_point(std::chrono::milliseconds(time)); }
@@ -49,8 +51,9 @@ std::string closing_words(const Scheduler::Result& result, RunId run, bool child
   if (child) return fmt::format("stopped before {}", fmt::join(result.blocked, ", "));
   std::vector<std::string> words;
   for (const auto& job : result.blocked) words.push_back(word(job));
-  return fmt::format("stopped before {}; `runner retry {} {}` starts {}", fmt::join(result.blocked, ", "), run,
-                     fmt::join(words, " "), result.blocked.size() == 1 ? "it" : "them");
+  return fmt::format("stopped before {}; `runner approve {} {}` and `runner resume {}` go on with {}",
+                     fmt::join(result.blocked, ", "), run, fmt::join(words, " "), run,
+                     result.blocked.size() == 1 ? "it" : "them");
 }
 
 // Tells the console how far the copy of the sources is, as long as there is no run to tell of.
@@ -77,6 +80,11 @@ class SourcesProgress {
 bool has_project_keywords(const pipelines::Pipeline& pipeline) {
   return std::any_of(pipeline.jobs.begin(), pipeline.jobs.end(),
                      [](const pipelines::Job& job) { return !job.caches.empty() || job.release; });
+}
+
+bool has_deployments(const pipelines::Pipeline& pipeline) {
+  return std::any_of(pipeline.jobs.begin(), pipeline.jobs.end(),
+                     [](const pipelines::Job& job) { return job.environment || job.step; });
 }
 
 }  // namespace
@@ -115,10 +123,14 @@ SessionResult Session::run(Observer& console, const std::stop_token& stop, std::
   telling->end();
   Relay relay(console);
   const SessionResult result = run_with(relay, relay, checkouts, stop, taken_up);
-  // A run that nobody drives needs its own when it is resumed.
+  // A run that nobody drives needs its own when it is resumed, one that waits for a person when it goes on.
   std::vector<std::string> spare;
-  for (const RunId orphan : store_.orphaned_runs()) {
-    for (auto& [choice, name] : snapshots_of(store_, orphan)) spare.push_back(std::move(name));
+  std::vector<RunId> to_go_on = store_.orphaned_runs();
+  const std::vector<RunId> waiting = store_.waiting_runs();
+  to_go_on.insert(to_go_on.end(), waiting.end() - static_cast<std::ptrdiff_t>(std::min(waiting.size(), waiting_kept)),
+                  waiting.end());
+  for (const RunId run : to_go_on) {
+    for (auto& [choice, name] : snapshots_of(store_, run)) spare.push_back(std::move(name));
   }
   for (const auto& kept : all_kept_jobs(work)) {
     for (auto& [choice, name] : snapshots_of(store_, kept.first)) spare.push_back(std::move(name));
@@ -142,8 +154,10 @@ RunId Session::record_run() {
     run.parent_job = settings_.parent->job.job + 1;
   }
   for (const auto& job : pipeline_.jobs) run.jobs.push_back({job.name, job.stage});
+  if (has_deployments(pipeline_)) run.project = project_identity(settings_.project);
   if (settings_.retry) {
     run.retry_of = settings_.retry->of;
+    run.rollback_of = settings_.retry->rollback_of;
     for (const auto& [job, number] : settings_.retry->reused) {
       run.jobs[job].reused_run = run.retry_of;
       run.jobs[job].reused_job = number;
@@ -215,7 +229,10 @@ SessionResult Session::run_with(Observer& console, Relay& relay, Checkouts& chec
     caches.emplace(store_, whose, standing);
     recorder.set_project(&*caches, {settings_.project, whose, settings_.revision});
   }
-  pipelines::Progress progress(plan_, plan_.asked_for, settings_.keep_going);
+  const SaidBefore said = taken_up ? said_before(store_, result.run) : SaidBefore{};
+  std::vector<pipelines::JobIndex> by_hand = plan_.asked_for;
+  by_hand.insert(by_hand.end(), said.started.begin(), said.started.end());
+  pipelines::Progress progress(plan_, by_hand, settings_.keep_going, /*patient=*/true);
 
   RunStarted started;
   started.run = result.run;
@@ -233,9 +250,7 @@ SessionResult Session::run_with(Observer& console, Relay& relay, Checkouts& chec
     if (!planned.included) continue;
     started.jobs.push_back({planned.job, pipeline_.jobs[planned.job].name, pipeline_.jobs[planned.job].stage});
     if (planned.when == pipelines::When::manual) continue;
-    if (const std::string group = factory.resource_group(planned.job); !group.empty()) {
-      recorder.expect(planned.job, group);
-    }
+    for (const Resource& resource : factory.resources(planned.job)) recorder.expect(planned.job, resource);
   }
   // The recorder first: what is seen on a screen is on its way into the store.
   Spans spans;
@@ -248,10 +263,12 @@ SessionResult Session::run_with(Observer& console, Relay& relay, Checkouts& chec
                     [&](const ChildStart& child, const std::stop_token& cancelled) {
                       return run_child(child, result.run, checkouts, relay, cancelled);
                     });
-  Scheduler scheduler(executor_, factory, recorder, recorder, children, observers, settings_.limits, settings_.help);
-  const Scheduler::Result walked =
-      scheduler.run(progress, plan_, stop, taken_up || settings_.retry ? earlier(result.run, directory) : Earlier{},
-                    settings_.successor);
+  Approvals approvals(store_, result.run, pipeline_, settings_.person);
+  Scheduler scheduler(executor_, factory, recorder, recorder, children, observers, settings_.limits, settings_.help,
+                      &approvals);
+  const Scheduler::Result walked = scheduler.run(
+      progress, plan_, stop, taken_up || settings_.retry ? earlier(result.run, directory, said) : Earlier{},
+      settings_.successor);
   result.verdict = walked.verdict;
   children.wait(stop);
   if (!settings_.parent) executor_.settle();
@@ -293,6 +310,14 @@ ChildEnd Session::run_child(const ChildStart& start, RunId run, Checkouts& check
   parent.checkouts = &checkouts;
   parent.relay = &relay;
   parent.created = start.created;
+  std::optional<Checkouts> of_then;
+  if (const auto& again = start.pipeline.again) {
+    const fs::path root = make_work_directory(store_) / "s";
+    of_then.emplace(settings_.project, root, snapshot_options(stop));
+    open_snapshots(*of_then, root, again->of);
+    parent.checkouts = &*of_then;
+    settings.retry = SessionSettings::Retry{again->of, again->reused, /*same_sources=*/true, again->rollback_of};
+  }
   settings.parent = std::move(parent);
   Session session(store_, executor_, start.pipeline.parsed.pipeline, start.pipeline.plan, std::move(settings));
   const SessionResult result = session.run(relay.child(), stop, start.taken_up);
@@ -363,11 +388,24 @@ Earlier::Finished Session::finished(const JobRow& job, const std::vector<Artifac
   return finished;
 }
 
-Earlier Session::earlier(RunId run, const fs::path& directory) const {
+// What had ended before a person let the run go on stands as it did then; else it is walked through again.
+void Session::add_ended(Earlier& earlier, const JobRow& job, Earlier::Finished ended,
+                        std::optional<UnixMs> reopened) const {
+  const bool before = reopened && job.outcome != pipelines::Outcome::manual &&
+                      (job.attempts == 0 || job.finished.value_or(0) <= *reopened);
+  if (job.reused_run != 0 || before) {
+    earlier.settled.emplace(job.job - 1, std::move(ended));
+  } else if (job.attempts != 0) {
+    earlier.finished.emplace(job.job - 1, std::move(ended));
+  }
+}
+
+Earlier Session::earlier(RunId run, const fs::path& directory, const SaidBefore& said) const {
   Earlier earlier;
   std::map<std::uint32_t, std::vector<ArtifactRow>> kept;
   for (auto& artifact : store_.list_artifacts(run)) kept[artifact.key.job].push_back(std::move(artifact));
   const std::vector<JobRow> jobs = store_.jobs(run);
+  const std::optional<UnixMs> begun_again = store_.reopened(run);
   std::set<pipelines::JobIndex> taken;
   for (const auto& job : jobs) {
     if (job.state == JobState::final || !plan_.jobs[job.job - 1].included) continue;
@@ -377,13 +415,14 @@ Earlier Session::earlier(RunId run, const fs::path& directory) const {
     const pipelines::JobIndex index = job.job - 1;
     if (job.state == JobState::final && job.outcome) {
       // What was skipped and the like is decided again, the same way.
-      if (job.reused_run != 0) {
-        earlier.reused.emplace(index, finished(job, kept[job.job], directory, taken.count(index) != 0));
-      } else if (job.attempts != 0) {
-        Earlier::Finished ended = finished(job, kept[job.job], directory, /*taken=*/true);
-        if (settings_.help != nullptr) ended.end.kept = settings_.help->given_before(directory, run, job.job);
-        earlier.finished.emplace(index, std::move(ended));
-      }
+      const bool decided_again =
+          job.attempts == 0 && job.reused_run == 0 && (*job.outcome == pipelines::Outcome::skipped || !begun_again);
+      if (decided_again) continue;
+      const bool asked_for = job.reused_run == 0 || taken.count(index) != 0;
+      Earlier::Finished ended = finished(job, kept[job.job], directory, asked_for);
+      if (const auto by = said.approved.find(index); by != said.approved.end()) ended.end.approved = by->second;
+      if (settings_.help != nullptr) ended.end.kept = settings_.help->given_before(directory, run, job.job);
+      add_ended(earlier, job, std::move(ended), begun_again);
     } else if (const auto attempt = store_.last_attempt(run, job.job)) {
       const bool over = attempt->state == JobState::final;  // and to be tried again
       if (attempt->state == JobState::running) {
@@ -393,6 +432,9 @@ Earlier Session::earlier(RunId run, const fs::path& directory) const {
         earlier.next_attempt.emplace(index, attempt->key.attempt + (over ? 1 : 0));
       }
     }
+  }
+  for (const auto& [job, approval] : said.rejected) {
+    earlier.finished[job] = {rejected(job, plan_.jobs[job], approval.who, approval.comment), {}};
   }
   return earlier;
 }

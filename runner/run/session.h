@@ -15,6 +15,7 @@
 #include "pipelines/plan.h"
 #include "runner/hosts/checkouts.h"
 #include "runner/run/children.h"
+#include "runner/run/person.h"
 #include "runner/run/scheduler.h"
 #include "runner/store/store.h"
 
@@ -42,11 +43,13 @@ struct SessionSettings {
   CredentialSettings credentials;
   ChildLoader load_child;
   FailureHelp* help = nullptr;
+  Person* person = nullptr;  // who may be asked, at the terminal
   // A retry of an earlier run.
   struct Retry {
     RunId of = 0;
     std::map<pipelines::JobIndex, std::uint32_t> reused;  // jobs that stand as they ended there, by its job, from 1
     bool same_sources = false;                            // its snapshot; else one is taken
+    std::uint64_t rollback_of = 0;                        // the deployment that is made again; 0: none
   };
   std::optional<Retry> retry;
   Successor successor;
@@ -75,6 +78,8 @@ std::map<std::string, std::string> snapshots_of(const Store&, RunId);
 // `<database>.work`: job directories, layers and snapshots (0700). Made when missing. Throws WorldError.
 std::filesystem::path make_work_directory(const Store&);
 
+struct SaidBefore;  // approvals.h
+
 class Session {
  public:
   // All must outlive the session.
@@ -91,7 +96,8 @@ class Session {
   SnapshotOptions snapshot_options(const std::stop_token&) const;
   void take_snapshots(Checkouts&) const;
   void open_snapshots(Checkouts&, const std::filesystem::path& root, RunId) const;
-  Earlier earlier(RunId, const std::filesystem::path& directory) const;
+  Earlier earlier(RunId, const std::filesystem::path& directory, const SaidBefore&) const;
+  void add_ended(Earlier&, const JobRow&, Earlier::Finished, std::optional<UnixMs> reopened) const;
   Earlier::Finished finished(const JobRow&, const std::vector<ArtifactRow>&, const std::filesystem::path& directory,
                              bool taken) const;
 

@@ -1,6 +1,11 @@
 #include "runner/run/step_host.h"
 
+#include <fmt/core.h>
+
 #include <chrono>
+
+#include "executors/http/client.h"
+#include "runner/run/approvals.h"
 
 namespace runner {
 namespace {
@@ -29,11 +34,26 @@ std::unique_ptr<executors::steps::Journal> StepHost::journal(const executors::Jo
   return std::make_unique<StoredJournal>(store_, AttemptKey{job.run, job.job, job.attempt});
 }
 
-executors::steps::Answer StepHost::ask(const executors::JobId&, const executors::steps::Question&,
-                                       const std::stop_token&) {
-  return {};
+// The question stands in the store while somebody thinks about it, so that it can be answered from elsewhere too.
+executors::steps::Answer StepHost::ask(const executors::JobId& job, const executors::steps::Question& question,
+                                       const std::stop_token& stop) {
+  // An empty subject means that the job starts.
+  const std::string subject = question.subject.empty() ? question.text : question.subject;
+  store_.ask(job.run, job.job, subject, question.text);
+  executors::steps::Answer answer = ask_people(
+      store_, person_, {job.run, job.job, subject, question.text, fmt::format("Go on with {}?", job.name)}, stop);
+  if (stop.stop_requested()) throw executors::http::Cancelled();
+  if (answer.word != executors::steps::Answer::Word::none) store_.withdraw_question(job.run, job.job);
+  return answer;
 }
 
-void StepHost::deployed(const executors::JobId&, const executors::steps::Deployment&) {}
+void StepHost::deployed(const executors::JobId& job, const executors::steps::Deployment& told) {
+  using Told = executors::steps::Deployment::State;
+  static_assert(static_cast<int>(Told::cancelled) == static_cast<int>(DeploymentRow::State::cancelled));
+  static_assert(static_cast<int>(Told::rolled_back) == static_cast<int>(DeploymentRow::State::rolled_back));
+  store_.record_target(
+      {job.run, job.job, job.attempt},
+      {told.target, told.what, told.previous, static_cast<DeploymentRow::State>(told.state), told.message}, unix_now());
+}
 
 }  // namespace runner

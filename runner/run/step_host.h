@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "executors/steps/host.h"
+#include "runner/run/person.h"
 #include "runner/store/store.h"
 
 namespace runner {
@@ -12,6 +13,8 @@ namespace runner {
 class StepHost : public executors::steps::Host {
  public:
   explicit StepHost(Store& store) : store_(store) {}
+  // Who is asked at the terminal, until it is null again; before the first job and after the last.
+  void set_person(Person* person) { person_ = person; }
 
   std::unique_ptr<executors::steps::Journal> journal(const executors::JobId&) override;
   executors::steps::Answer ask(const executors::JobId&, const executors::steps::Question&,
@@ -20,6 +23,7 @@ class StepHost : public executors::steps::Host {
 
  private:
   Store& store_;
+  Person* person_ = nullptr;
 };
 
 }  // namespace runner

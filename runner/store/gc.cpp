@@ -65,6 +65,8 @@ std::uint64_t remove_run(db::Database& database, std::int64_t run) {
         Query(c, "DELETE FROM run_texts WHERE run = ?", run).run();
         Query(c, "DELETE FROM leases WHERE run = ?", run).run();
         Query(c, "DELETE FROM journal WHERE run = ?", run).run();
+        Query(c, "DELETE FROM questions WHERE run = ?", run).run();
+        Query(c, "DELETE FROM approvals WHERE run = ?", run).run();
         Query(c, "DELETE FROM runs WHERE id = ?", run).run();
       },
       Urgency::result);

@@ -1,4 +1,6 @@
 // Resource groups: mutexes across pipelines, and across the processes that share the database.
+#include <algorithm>
+
 #include "runner/store/store_impl.h"
 
 namespace runner {
@@ -55,14 +57,19 @@ const Wanted* choose(const std::vector<Wanted>& rows, ProcessMode mode) {
   const Wanted* chosen = nullptr;
   if (mode == ProcessMode::unordered) return chosen;
   for (const Wanted& row : rows) {
-    if (mode == ProcessMode::newest_ready_first && row.state != Want::waiting) continue;
+    const bool ready_ones = mode == ProcessMode::newest_ready_first || mode == ProcessMode::newest_wins;
+    if (ready_ones && row.state != Want::waiting) continue;
     if (chosen == nullptr || precedes(row, *chosen, mode)) chosen = &row;
   }
   return chosen;
 }
 
 ResourceAnswer answer_of(Connection& c, const Wanted& holder, bool orphaned) {
-  ResourceAnswer answer{false, holder.run, holder.job, {}, holder.state == Want::held, orphaned};
+  ResourceAnswer answer;
+  answer.run = holder.run;
+  answer.job = holder.job;
+  answer.holds = holder.state == Want::held;
+  answer.orphaned = orphaned;
   Query name(c, "SELECT name FROM jobs WHERE run = ? AND job = ?", holder.run, holder.job);
   if (name.step()) {
     answer.job_name = name.text(0);
@@ -101,11 +108,26 @@ ResourceAnswer Store::acquire_resource(const ResourceGroup& group, ProcessMode m
         forget(c, row.run, row.job);
       }
     }
-    for (const Wanted& row : alive) {
-      if (row.state != Want::held) continue;
-      if (row.run == run && row.job == job) return ResourceAnswer{true, run, job, {}, true, false};
-      return answer_of(c, row, false);
+    const auto ours = [&] {
+      ResourceAnswer answer;
+      answer.ours = answer.holds = true;
+      answer.run = run;
+      answer.job = job;
+      return answer;
+    };
+    const auto held = std::ranges::find(alive, Want::held, &Wanted::state);
+    if (held != alive.end() && held->run == run && held->job == job) return ours();
+    if (mode == ProcessMode::newest_wins) {
+      const auto newer =
+          std::ranges::find_if(alive, [&](const Wanted& row) { return row.run > run && row.state != Want::expected; });
+      if (newer != alive.end()) {
+        ResourceAnswer answer = answer_of(c, *newer, false);
+        answer.superseded = true;
+        forget(c, run, job);
+        return answer;
+      }
     }
+    if (held != alive.end()) return answer_of(c, *held, false);
     const Wanted* chosen = choose(alive, mode);
     if (chosen != nullptr && (chosen->run != run || chosen->job != job)) {
       return answer_of(c, *chosen, false);
@@ -113,7 +135,7 @@ ResourceAnswer Store::acquire_resource(const ResourceGroup& group, ProcessMode m
     Query(c, "UPDATE resources SET state = 2 WHERE project = ? AND name = ? AND run = ? AND job = ?", group.project,
           group.name, run, job)
         .run();
-    return ResourceAnswer{true, run, job, {}, true, false};
+    return ours();
   });
 }
 

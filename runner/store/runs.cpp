@@ -127,6 +127,10 @@ RunId Store::create_run(const NewRun& run) {
         reuse(c, id, job, each);
       }
     }
+    if (!run.project.empty()) {
+      Query(c, "UPDATE runs SET project = ?, rollback_of = nullif(?, 0) WHERE id = ?", run.project, run.rollback_of, id)
+          .run();
+    }
     if (run.retry_of != 0) {
       Query(c, "UPDATE runs SET retry_of = ? WHERE id = ?", run.retry_of, id).run();
     }
@@ -149,6 +153,9 @@ bool Store::finish_run(RunId run, Verdict verdict, UnixMs finished) {
         }
         Query(c, "DELETE FROM leases WHERE run = ?", run).run();
         Query(c, "DELETE FROM resources WHERE run = ?", run).run();
+        Query(c, "UPDATE deployments SET state = ?, finished = ? WHERE run = ? AND state = ?",
+              DeploymentRow::State::interrupted, finished, run, DeploymentRow::State::running)
+            .run();
         return true;
       },
       Urgency::result);
@@ -178,6 +185,7 @@ bool Store::begin_attempt(const AttemptKey& key) {
     Query(c, "UPDATE jobs SET state = ?, outcome = NULL WHERE run = ? AND job = ? AND state = ?", queued, key.run,
           key.job, final_state)
         .run();  // a manual job that waited
+    Query(c, "DELETE FROM questions WHERE run = ? AND job = ?", key.run, key.job).run();
     return true;
   });
 }
@@ -242,15 +250,16 @@ bool Store::drop_attempt(const AttemptKey& key) {
       Urgency::result);
 }
 
-bool Store::end_job(RunId run, std::uint32_t job, Outcome outcome, std::string_view reason, std::string_view message) {
+bool Store::end_job(RunId run, std::uint32_t job, Outcome outcome, std::string_view reason, std::string_view message,
+                    bool allowed) {
   return impl_->database.write(
       "record the end of a job",
       [&](Connection& c) {
         Query(c,
-              "UPDATE jobs SET state = ?, outcome = ?, reason = ?, message = ? "
+              "UPDATE jobs SET state = ?, outcome = ?, reason = ?, message = ?, allowed = ? "
               "WHERE run = ? AND job = ? AND (state < ? OR outcome = ?) "
               "AND NOT EXISTS(SELECT 1 FROM attempts a WHERE a.run = jobs.run AND a.job = jobs.job AND a.state < ?)",
-              final_state, outcome, reason, message, run, job, final_state, Outcome::manual, final_state)
+              final_state, outcome, reason, message, allowed, run, job, final_state, Outcome::manual, final_state)
             .run();
         const bool changed = c.changes() > 0;
         Query(c, "DELETE FROM leases WHERE run = ? AND job = ? AND ?", run, job, changed).run();

@@ -122,6 +122,34 @@ CREATE TABLE journal(
   intent TEXT NOT NULL, intended INTEGER NOT NULL, answer TEXT,
   PRIMARY KEY(run, job, attempt, name)) STRICT, WITHOUT ROWID;
 )sql",
+    // what jobs wait for, and what people said to it
+    R"sql(
+CREATE TABLE questions(
+  run INTEGER NOT NULL, job INTEGER NOT NULL,
+  subject TEXT NOT NULL,                 -- what exactly is approved; empty: that the job starts
+  text TEXT NOT NULL, asked INTEGER NOT NULL, PRIMARY KEY(run, job)) STRICT, WITHOUT ROWID;
+CREATE TABLE approvals(
+  id INTEGER PRIMARY KEY AUTOINCREMENT, run INTEGER NOT NULL, job INTEGER NOT NULL, subject TEXT NOT NULL,
+  decision INTEGER NOT NULL,             -- Approval::Decision
+  who TEXT NOT NULL, comment TEXT NOT NULL, time INTEGER NOT NULL) STRICT;
+CREATE INDEX approvals_of_job ON approvals(run, job, id);
+CREATE INDEX waiting_runs ON runs(id) WHERE outcome = 4;
+)sql",
+    // the trail of deployments; it outlives the runs
+    R"sql(
+ALTER TABLE runs ADD COLUMN project TEXT NOT NULL DEFAULT '';  -- whose environments these are
+ALTER TABLE runs ADD COLUMN rollback_of INTEGER;               -- the deployment that is made again
+CREATE TABLE deployments(
+  id INTEGER PRIMARY KEY AUTOINCREMENT, project TEXT NOT NULL, environment TEXT NOT NULL, tier TEXT NOT NULL,
+  url TEXT NOT NULL, target TEXT NOT NULL, what TEXT NOT NULL, previous TEXT NOT NULL, ref TEXT NOT NULL,
+  sha TEXT NOT NULL, run INTEGER NOT NULL, job INTEGER NOT NULL, attempt INTEGER NOT NULL, job_name TEXT NOT NULL,
+  approved_by TEXT NOT NULL DEFAULT '', approved INTEGER, comment TEXT NOT NULL DEFAULT '',
+  started INTEGER NOT NULL, finished INTEGER, state INTEGER NOT NULL,  -- DeploymentRow::State
+  message TEXT NOT NULL DEFAULT '', rollback_of INTEGER,
+  stopped INTEGER,                       -- when its environment was
+  UNIQUE(run, job, attempt, target)) STRICT;
+CREATE INDEX deployments_of_environment ON deployments(project, environment, id);
+)sql",
 };
 
 std::string random_hex(std::size_t digits) {

@@ -65,9 +65,11 @@ struct NewRun {
   std::string options;  // JSON for whoever resumes the run; opaque here, without secrets
   std::vector<NewJob> jobs;
   UnixMs started = 0;
-  RunId parent = 0;              // a child pipeline's: the run that triggered it; 0: none
-  std::uint32_t parent_job = 0;  // and the job, from 1
-  RunId retry_of = 0;            // 0: it is none
+  RunId parent = 0;               // a child pipeline's: the run that triggered it; 0: none
+  std::uint32_t parent_job = 0;   // and the job, from 1
+  RunId retry_of = 0;             // 0: it is none
+  std::string project;            // whose environments it deploys to (project_identity); empty: it deploys nothing
+  std::uint64_t rollback_of = 0;  // the deployment that it makes again; 0: none
 };
 
 // Names one attempt; `job` counts from 1 in the order of NewRun::jobs (as executors::JobId), `attempt` from 1.
@@ -162,14 +164,83 @@ struct ResourceGroup {
   std::string name;
 };
 // GitLab's process modes: who comes next. The first two also wait for jobs that are yet to come.
-enum class ProcessMode : std::uint8_t { unordered, oldest_first, newest_first, newest_ready_first };
+// newest_wins is ours: as newest_ready_first, but what waits while a newer run wants it too is superseded.
+enum class ProcessMode : std::uint8_t { unordered, oldest_first, newest_first, newest_ready_first, newest_wins };
 struct ResourceAnswer {
   bool ours = false;
-  RunId run = 0;  // else: who has it, or comes first
+  bool superseded = false;  // by `run`: it is not to wait any longer
+  RunId run = 0;            // else: who has it, or comes first
   std::uint32_t job = 0;
   std::string job_name;
   bool holds = false;     // it has it
   bool orphaned = false;  // it runs on without its runner
+};
+
+// What somebody said to a question of a job that waits.
+struct Approval {
+  enum class Decision : std::uint8_t { approved = 0, rejected = 1 };  // stored
+  RunId run = 0;
+  std::uint32_t job = 0;  // from 1
+  std::string subject;    // empty: that a manual job starts; else executors::steps::Question::subject
+  Decision decision = Decision::approved;
+  std::string who, comment;
+  UnixMs time = 0;
+};
+
+// A job that waits for a person.
+struct WaitingJob {
+  RunId run = 0;
+  std::uint32_t job = 0;  // from 1
+  std::string name, subject, text;
+  std::optional<UnixMs> asked;
+  RunId child = 0;               // it is this child pipeline that waits; 0: the job itself
+  std::optional<Approval> said;  // the newest answer; nobody has acted on it yet
+};
+
+// One change of an environment, or of a target that a built-in step deploys to.
+struct DeploymentRow {
+  // The first six as executors::steps::Deployment::State. Stored as numbers: append, never renumber.
+  enum class State : std::uint8_t {
+    running = 0,
+    succeeded = 1,
+    failed = 2,
+    rolled_back = 3,
+    superseded = 4,
+    cancelled = 5,
+    interrupted = 6  // its runner died, and nobody took the run up
+  };
+  std::uint64_t id = 0;                         // its number, from 1 in a database
+  std::string project, environment, tier, url;  // environment: empty where a step has none
+  std::string target;                           // "ecs:prod/backend"; empty: the environment as a whole
+  std::string what, previous;                   // without a target commits; previous: empty where there was none
+  std::string ref, sha;
+  AttemptKey key;
+  std::string job_name;
+  std::string approved_by, comment;  // empty: nobody had to
+  std::optional<UnixMs> approved;
+  UnixMs started = 0;
+  std::optional<UnixMs> finished, stopped;  // stopped: its environment was
+  State state = State::running;
+  std::string message;
+  std::uint64_t rollback_of = 0;  // the deployment that it made again; 0: none
+  bool run_is_gone = false;       // removed by gc
+};
+std::string_view to_string(DeploymentRow::State);
+
+struct DeploymentPlace {
+  std::string environment, tier, url;
+};
+
+// What a step tells of one target (executors::steps::Deployment).
+struct TargetChange {
+  std::string target, what, previous;
+  DeploymentRow::State state = DeploymentRow::State::running;
+  std::string message;
+};
+
+struct DeploymentFilter {
+  std::optional<std::string> project, environment;
+  std::size_t limit = 0;  // 0: all
 };
 
 struct CacheRow {
@@ -285,7 +356,7 @@ class Store {
   bool drop_attempt(const AttemptKey&);
   // A job that ended without any attempt of its own: skipped, manual, cancelled.
   bool end_job(RunId, std::uint32_t job, pipelines::Outcome, std::string_view reason = {},
-               std::string_view message = {});
+               std::string_view message = {}, bool allowed = false);
   std::uint64_t add_event(RunId, UnixMs time, std::string_view kind, std::string_view json);
 
   // --- logs ----------------------------------------------------------------------------------------------------
@@ -341,6 +412,38 @@ class Store {
   void journal_intend(const AttemptKey&, std::string_view name, std::string_view json);  // in place of an earlier one
   void journal_answer(const AttemptKey&, std::string_view name, std::string_view json);
   std::optional<JournalRow> find_journal(const AttemptKey&, std::string_view name) const;
+
+  // --- approvals (approvals.cpp) --------------------------------------------------------------------------------
+  // What the job waits for from now on; in place of an earlier question. It is no more when an attempt begins.
+  void ask(RunId, std::uint32_t job, std::string_view subject, std::string_view text);
+  void withdraw_question(RunId, std::uint32_t job);
+  // Kept for ever, and among the run's events (job_approved, job_rejected). False when the job does not wait for it:
+  // nothing was kept then.
+  bool add_approval(const Approval&);
+  std::vector<Approval> approvals(RunId) const;  // oldest first
+  // The newest that was said to this question.
+  std::optional<Approval> approval(RunId, std::uint32_t job, std::string_view subject) const;
+  std::vector<WaitingJob> waiting_jobs(RunId) const;  // optional manual jobs among them, in the pipeline's order
+  std::vector<RunId> waiting_runs() const;            // that stopped before something, oldest first; no child pipelines
+  // Whether somebody has answered what this run, which is over, or a child pipeline of it stopped before.
+  bool is_answered(RunId) const;
+  // Begins an answered run again, in one step: this process holds its lease from now on, as after adopt_run. What
+  // waited and was answered, and what was skipped, is to be decided anew; what ended stays. False when there is no
+  // answer or another process was faster.
+  bool reopen_run(RunId);
+  std::optional<UnixMs> reopened(RunId) const;  // when that happened last
+
+  // --- the trail (deployments.cpp) -------------------------------------------------------------------------------
+  // The attempt deploys from now on; again for the same attempt: nothing happens.
+  void begin_deployment(const AttemptKey&, const DeploymentPlace&, UnixMs);
+  // Each target of an attempt is a deployment of its own; the first takes the place of the environment's as a whole.
+  void record_target(const AttemptKey&, const TargetChange&, UnixMs);
+  // All of the attempt's that still run end as it did. `url`: as it is now; empty: as it was.
+  void end_deployments(const AttemptKey&, pipelines::Outcome, std::string_view url, std::string_view message, UnixMs);
+  // Of the run's project.
+  void stop_environment(RunId, std::string_view environment, UnixMs);
+  std::vector<DeploymentRow> deployments(const DeploymentFilter&) const;  // newest first
+  std::optional<DeploymentRow> deployment(std::uint64_t id) const;
 
   // --- leases --------------------------------------------------------------------------------------------------
   // Unfinished runs whose process on this host is dead (or that nobody drives), oldest first.

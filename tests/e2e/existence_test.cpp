@@ -65,7 +65,7 @@ TEST(LanguageParallel, ABlockingInstanceIsNamedForTheShell) {
   project.pipeline("deploy: {script: x, parallel: {matrix: [{TO: [us east]}]}, rules: [{when: manual}]}");
   const Result result = project.run({"exec", "--executor", "shell", "--output", "plain"});
   EXPECT_EQ(result.code, 4) << result;
-  EXPECT_THAT(result.out + result.err, HasSubstr("`runner retry 1 'deploy: [us east]'` starts it"));
+  EXPECT_THAT(result.out + result.err, HasSubstr("`runner approve 1 'deploy: [us east]'`"));
 }
 
 TEST(LanguageOnly, DecidesByTheKindOfRun) {

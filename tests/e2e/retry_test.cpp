@@ -148,7 +148,7 @@ after: {stage: .post, script: [echo after]}
 )");
   const Result waits = exec();
   EXPECT_EQ(waits.code, 4) << waits;
-  EXPECT_THAT(waits.events.back()["message"].get<std::string>(), HasSubstr("`runner retry 1 deploy` starts it"));
+  EXPECT_THAT(waits.events.back()["message"].get<std::string>(), HasSubstr("`runner approve 1 deploy`"));
   const Result nothing = retry();
   EXPECT_EQ(nothing.code, 2) << nothing;
   const Result played = retry({"1", "deploy"});

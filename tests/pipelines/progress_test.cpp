@@ -136,6 +136,68 @@ TEST(Progress, AllSettledIsDoneAtOnce) {
   EXPECT_EQ(progress.verdict(), Verdict::passed);
 }
 
+TEST(Progress, WithPatienceABlockingManualJobWaitsUntilItIsStarted) {
+  Builder builder;
+  const JobIndex first = builder.add(0), other = builder.add(1), hand = builder.add(1, When::manual);
+  const JobIndex later = builder.add(2);
+  Progress progress(builder.plan, {}, false, /*patient=*/true);
+  EXPECT_TRUE(progress.begin().empty());
+  EXPECT_EQ(progress.next(), first);
+  EXPECT_TRUE(progress.finish(first, Outcome::passed, false).empty());
+  EXPECT_EQ(progress.waiting(), Jobs{hand});
+  EXPECT_EQ(progress.next(), other);
+  EXPECT_FALSE(progress.stands_still());  // something runs
+  EXPECT_TRUE(progress.give_up().empty());
+  EXPECT_TRUE(progress.finish(other, Outcome::passed, false).empty());
+  EXPECT_TRUE(progress.stands_still());
+  EXPECT_FALSE(progress.done());
+  progress.start_by_hand(hand);
+  EXPECT_FALSE(progress.stands_still());
+  EXPECT_TRUE(progress.waiting().empty());
+  EXPECT_EQ(progress.next(), hand);
+  EXPECT_TRUE(progress.finish(hand, Outcome::passed, false).empty());
+  EXPECT_EQ(progress.next(), later);
+  EXPECT_TRUE(progress.finish(later, Outcome::passed, false).empty());
+  EXPECT_TRUE(progress.done());
+  EXPECT_EQ(progress.verdict(), Verdict::passed);
+}
+
+TEST(Progress, GivingUpEndsWhatWaitsAsItWouldWithoutPatience) {
+  Builder builder;
+  const JobIndex hand = builder.add(0, When::manual), also = builder.add(0, When::manual), later = builder.add(1);
+  const JobIndex optional = builder.optional_manual(0);
+  Drive impatient(builder.plan);
+  Progress progress(builder.plan, {}, false, /*patient=*/true);
+  Outcomes ended;
+  const auto note = [&](const std::vector<Ended>& some) {
+    for (const Ended& each : some) EXPECT_TRUE(ended.emplace(each.job, each.outcome).second);
+  };
+  note(progress.begin());
+  EXPECT_EQ(ended, (Outcomes{{optional, Outcome::manual}}));
+  EXPECT_EQ(progress.waiting(), (Jobs{hand, also}));
+  progress.start_by_hand(hand);
+  EXPECT_EQ(progress.next(), hand);
+  note(progress.finish(hand, Outcome::passed, false));
+  EXPECT_TRUE(progress.stands_still());
+  note(progress.give_up());
+  EXPECT_EQ(ended, (Outcomes{{optional, Outcome::manual}, {also, Outcome::manual}, {later, Outcome::skipped}}));
+  EXPECT_TRUE(progress.done());
+  EXPECT_EQ(progress.verdict(), Verdict::waiting);
+  EXPECT_EQ(impatient.progress.verdict(), Verdict::waiting);
+}
+
+TEST(Progress, ACancelledRunHasPatienceWithNobody) {
+  Builder builder;
+  const JobIndex hand = builder.add(0, When::manual), later = builder.add(1);
+  Progress progress(builder.plan, {}, false, /*patient=*/true);
+  progress.begin();
+  Outcomes ended;
+  for (const Ended& each : progress.cancel()) ended.emplace(each.job, each.outcome);
+  EXPECT_EQ(ended, (Outcomes{{hand, Outcome::manual}, {later, Outcome::cancelled}}));
+  EXPECT_TRUE(progress.done());
+  EXPECT_EQ(progress.verdict(), Verdict::cancelled);
+}
+
 TEST(Progress, CancellingSomeSkipsWhoWaitsForThem) {
   Builder builder;
   const JobIndex runs = builder.add(0), a = builder.add(1), b = builder.add(1);
