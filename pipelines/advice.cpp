@@ -239,7 +239,8 @@ class Adviser {
     if (!job.rules)
       return job.when == When::manual ? job.allow_failure && !job.allow_failure->any : !allowed(job.allow_failure);
     return std::ranges::any_of(*job.rules, [&](const Rule& rule) {
-      return rule.when != When::never && !allowed(rule.allow_failure ? rule.allow_failure : job.allow_failure);
+      const std::optional<AllowFailure>& said = rule.allow_failure ? rule.allow_failure : job.allow_failure;
+      return rule.when != When::never && !(said ? said->any : job.when == When::manual);
     });
   }
 

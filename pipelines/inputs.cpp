@@ -657,21 +657,17 @@ std::optional<std::string> Inputs::apply(Yaml host, std::string_view function, Y
 
 // One step: values are put in as they are, unknown names stay, masked ones are refused.
 std::optional<std::string> Inputs::expand_vars(Yaml host, std::string_view text) {
-  constexpr std::string_view whole = " ";  // no variable has this name
-  VariableSet literal;
   bool masked = false;
-  for (const std::string& name : references_in(text)) {
-    if (const VariableSet::Entry* entry = around_.variables ? around_.variables().find(name) : nullptr) {
-      masked = masked || entry->masked;
-      literal.set(name, entry->value, Precedence::predefined, /*expand=*/false);
-    }
-  }
+  std::string expanded = expand_existing(text, [&](std::string_view name) -> std::optional<std::string> {
+    const VariableSet::Entry* entry = around_.variables ? around_.variables().find(name) : nullptr;
+    masked = masked || (entry != nullptr && entry->masked);
+    return entry != nullptr ? std::optional(entry->value) : std::nullopt;
+  });
   if (masked) {
     wrong(host, "`expand_vars` cannot expand a masked variable", "it would stand in the pipeline for all to read");
     return std::nullopt;
   }
-  literal.set(whole, std::string(text), Precedence::predefined);
-  return literal.expanded().find(whole)->value;
+  return expanded;
 }
 
 }  // namespace pipelines
