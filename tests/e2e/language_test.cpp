@@ -700,11 +700,11 @@ after: {script: echo after}
 TEST(LanguageVariables, AReferenceToAFileIsItsPath) {
   Project project;
   project.file("../home/.config/runner/projects/local/project.toml",
-               "[variables]\nKC = { value = \"a $config\", file = true }\n");
-  project.file("child.yml", "kid: {script: ['cat \"$KUBECONFIG\"', echo]}\n");
+               "[variables]\nKC = { value = \"a $config\\n\", file = true }\n");
+  project.file("child.yml", "kid: {script: 'cat \"$KUBECONFIG\"'}\n");
   project.pipeline(R"(
 variables: {KUBECONFIG: $KC, MORE: "--config=${KUBECONFIG}"}
-test: {script: ['cat "$KUBECONFIG"', echo, '[ "$MORE" = "--config=$KC" ] && echo same']}
+test: {script: ['cat "$KUBECONFIG"', '[ "$MORE" = "--config=$KC" ] && echo same']}
 start: {trigger: {include: child.yml, strategy: depend}}
 )");
   for (const bool docker : {false, true}) {
@@ -793,7 +793,7 @@ TEST(LanguageRules, ABadCompareToIsShownWhereItStands) {
   for (const char* command : {"plan", "exec"}) {
     const Result result = project.run({command});
     EXPECT_EQ(result.code, 2) << result;
-    EXPECT_THAT(result.err, HasSubstr("pipeline.yml:5:43: error: `compare_to`: there is no commit nope in "));
+    EXPECT_THAT(result.err, HasSubstr("pipeline.yml:5:41: error: `compare_to`: there is no commit nope in "));
     EXPECT_THAT(result.err, HasSubstr("hint: `git fetch` first, or name another"));
   }
 }

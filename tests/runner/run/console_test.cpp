@@ -116,7 +116,7 @@ TEST(PlainConsole, JobsOfChildPipelinesHaveTheNamesOfAllAbove) {
     grandchild.parent_job = "t";
     for (auto& job : grandchild.jobs) job.job += 20;
     console.on(grandchild);
-    for (const std::uint32_t job : {20U, 10U, 0U}) console.on(ended(job, Outcome::passed));
+    for (const std::uint32_t job : {20U, 13U, 10U, 0U}) console.on(ended(job, Outcome::passed));
     console.on(run_ended(Verdict::passed));
   });
   EXPECT_THAT(text, HasSubstr("t › t › t "));
