@@ -522,9 +522,9 @@ VariableSet Plan::yaml_variables(const Pipeline& pipeline, JobIndex index) const
   const VariableSet nothing;
   const VariableSet all = job_variables({nothing, file_variables, {}}, job, deciding_rule(job, jobs[index]));
   VariableSet written;
-  for (const auto& [name, entry] : all.entries()) {
+  for (const auto& [variable, entry] : all.entries()) {
     if (entry.precedence == Precedence::predefined) continue;
-    written.set(name, entry.value, entry.precedence, entry.expand, entry.masked, entry.file);
+    written.set(variable, entry.value, entry.precedence, entry.expand, entry.masked, entry.file);
   }
   return written;
 }
