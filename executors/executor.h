@@ -121,11 +121,13 @@ struct WorkStep {
 // runs later (docs.gitlab.com/ci/variables/job_scripts, "Pass an environment variable from the script section to
 // artifacts or cache").
 inline constexpr std::string_view exported_file = "tmp/gitlab_runner_env";
+inline constexpr std::string_view file_prefix = "file.";  // see Work::files
 
 // What to do in it, known when its turn comes.
 struct Work {
   Environment environment;                // the job's whole environment on top of the image's own
-  Environment files;                      // variables whose value is the path of a file that holds this
+  Environment files;                      // variables whose value is the path of a file that holds this: file_prefix
+                                          // and their name, in the job directory
   std::vector<std::string> script;        // before_script and script, one shell
   std::vector<WorkStep> steps;            // or these, in order, until one fails
   std::vector<std::string> after_script;  // another shell

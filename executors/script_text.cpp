@@ -80,7 +80,7 @@ std::string exports(const Work& work, bool status) {
   // Beside the script itself: what runs it says where that is.
   for (const auto& [name, value] : work.files) {
     if (!pipelines::is_variable_name(name) || is_read_only(name)) continue;
-    out += "export " + name + "=\"${0%/*}/file." + name + "\"\n";
+    out += "export " + name + "=\"${0%/*}/" + std::string(file_prefix) + name + "\"\n";
     out += "(umask 077; printf %s " + single_quoted(value) + " >\"$" + name + "\") || exit 1\n";
   }
   return out;

@@ -58,11 +58,15 @@ constexpr KnownSecret known_secrets[] = {
     {"\\bpypi-AgE[0-9A-Za-z_-]{50}", "a PyPI token"},
     {"\\bdckr_pat_[0-9A-Za-z_-]{20}", "a Docker Hub token"},
     {"-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----", "a private key"},
+    {"\\beyJ[0-9A-Za-z_-]{10,}\\.eyJ[0-9A-Za-z_-]{10,}\\.[0-9A-Za-z_-]{20}", "a JSON Web Token"},
+    // Neither a variable nor what stands for one in examples: `***`, `<password>`.
+    {"\\bhttps?://[^\\s/:@$%{}<>'\"]+:[^\\s/:@$%{}<>'\"*]+@[^\\s/:@]", "a password in an address"},
 };
 
 // Names that say that their value is secret.
 constexpr const char* secret_name =
-    "(?i)(?:^|_)(?:TOKEN|PASSWORD|PASSWD|PASSPHRASE|SECRET|CREDENTIALS|(?:API|ACCESS|SECRET|PRIVATE|SIGNING|ENCRYPTION)"
+    "(?i)(?:^|_)(?:TOKEN|PASSWORD|PASSWD|PASS|PWD|PASSPHRASE|SECRET|CREDENTIALS|(?:API|ACCESS|SECRET|PRIVATE|SIGNING|"
+    "ENCRYPTION)"
     "_?KEY)$";
 
 class SecretFinder {
@@ -240,7 +244,8 @@ class Adviser {
     if (!job.rules)
       return job.when == When::manual ? job.allow_failure && !job.allow_failure->any : !allowed(job.allow_failure);
     return std::ranges::any_of(*job.rules, [&](const Rule& rule) {
-      return rule.when != When::never && !allowed(rule.allow_failure ? rule.allow_failure : job.allow_failure);
+      const std::optional<AllowFailure>& said = rule.allow_failure ? rule.allow_failure : job.allow_failure;
+      return rule.when != When::never && !(said ? said->any : job.when == When::manual);
     });
   }
 
@@ -385,14 +390,19 @@ class Adviser {
     look_at_texts(job);
     for (const Service& service : job.services) look_at_variables(service.variables);
     for (const Rule& rule : job.rules ? *job.rules : std::vector<Rule>()) look_at_variables(rule.variables);
-    for (const auto* commands : {&job.script.before, &job.script.main, &job.script.after}) {
-      for (const std::string& command : *commands) {
-        if (const std::string_view what = secrets_.known_form(command); !what.empty()) {
-          findings_.warning(job.mark,
-                            fmt::format("a command of job \"{}\" has what looks like {} in plain text", job.name, what),
-                            "take it out of the file and give it with `--secret NAME`, or in the project's secrets");
-        }
-      }
+    const Script& script = job.script;
+    look_at_commands(job, script.before, script.before_marks);
+    look_at_commands(job, script.main, script.main_marks);
+    look_at_commands(job, script.after, script.after_marks);
+  }
+
+  void look_at_commands(const Job& job, const std::vector<std::string>& commands, const std::vector<Mark>& marks) {
+    for (std::size_t i = 0; i < commands.size(); ++i) {
+      const std::string_view what = secrets_.known_form(commands[i]);
+      if (what.empty()) continue;
+      findings_.warning(i < marks.size() ? marks[i] : job.mark,
+                        fmt::format("a command of job \"{}\" has what looks like {} in plain text", job.name, what),
+                        "take it out of the file and give it with `--secret NAME`, or in the project's secrets");
     }
   }
 

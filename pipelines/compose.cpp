@@ -498,11 +498,17 @@ bool Composer::matches(const std::vector<Rule>& rules, const Level& level) {
     }
     matcher->second.emplace(matcher->first);
   }
+  const std::size_t before = matcher->second->bad_refs().size();
   const std::optional<std::uint32_t> rule =
-      matcher->second->first_match(rules, [this](std::string_view name) -> std::optional<std::string> {
-        const VariableSet::Entry* entry = variables().find(name);
-        return entry == nullptr ? std::nullopt : std::optional(entry->value);
-      });
+      matcher->second->first_match(rules, {[this](std::string_view name) -> std::optional<std::string> {
+                                             const VariableSet::Entry* entry = variables().find(name);
+                                             return entry == nullptr ? std::nullopt : std::optional(entry->value);
+                                           },
+                                           [this]() -> const VariableSet& { return expanded(); }});
+  const std::vector<Diagnostic>& bad = matcher->second->bad_refs();
+  for (std::size_t i = before; i < bad.size(); ++i) {
+    findings_.error(bad[i].mark, bad[i].message, bad[i].hint);
+  }
   return rule && rules[*rule].when != When::never;
 }
 

@@ -213,11 +213,13 @@ class YamlWriter {
 
 class JsonWriter {
  public:
-  explicit JsonWriter(std::size_t most) : most_(most) {}
+  JsonWriter(std::size_t most, bool compact) : most_(most), compact_(compact) {}
 
   std::optional<std::string> write(Yaml root) {
     value(root, 0);
-    out_ += '\n';
+    if (!compact_) {
+      out_ += '\n';
+    }
     return out_.size() <= most_ ? std::optional(std::move(out_)) : std::nullopt;
   }
 
@@ -238,18 +240,25 @@ class JsonWriter {
     const bool mapping = yaml.is_mapping();
     out_ += mapping ? '{' : '[';
     for (std::size_t i = 0; i < yaml.size() && out_.size() <= most_; ++i) {
-      out_ += i == 0 ? "\n" : ",\n";
-      out_.append(2 * (level + 1), ' ');
+      out_ += i == 0 ? "" : ",";
+      new_line(level + 1);
       if (mapping) {
-        out_ += quoted(yaml.key(i).text()) + ": ";
+        out_ += quoted(yaml.key(i).text()) + (compact_ ? ":" : ": ");
       }
       value(mapping ? yaml.value(i) : yaml.item(i), level + 1);
     }
     if (yaml.size() > 0) {
-      out_ += '\n';
-      out_.append(2 * level, ' ');
+      new_line(level);
     }
     out_ += mapping ? '}' : ']';
+  }
+
+  void new_line(std::size_t level) {
+    if (compact_) {
+      return;
+    }
+    out_ += '\n';
+    out_.append(2 * level, ' ');
   }
 
   void scalar(Yaml yaml) {
@@ -275,6 +284,7 @@ class JsonWriter {
   }
 
   std::size_t most_;
+  bool compact_;
   std::string out_;
 };
 
@@ -284,6 +294,8 @@ std::optional<std::string> emit_yaml(Yaml root, std::size_t most, const ScalarRe
   return YamlWriter(most, rewrite).write(root);
 }
 
-std::optional<std::string> emit_json(Yaml root, std::size_t most) { return JsonWriter(most).write(root); }
+std::optional<std::string> emit_json(Yaml root, std::size_t most) { return JsonWriter(most, false).write(root); }
+
+std::optional<std::string> emit_compact_json(Yaml root, std::size_t most) { return JsonWriter(most, true).write(root); }
 
 }  // namespace pipelines

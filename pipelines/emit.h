@@ -20,5 +20,7 @@ std::optional<std::string> emit_yaml(Yaml root, std::size_t most = Limits::text_
                                      const ScalarRewrite& rewrite = {});
 // Numbers as JSON has them; a tree with references cannot be JSON: they become lists.
 std::optional<std::string> emit_json(Yaml root, std::size_t most = Limits::text_bytes);
+// The same without any space, on one line: Ruby's to_json.
+std::optional<std::string> emit_compact_json(Yaml root, std::size_t most = Limits::text_bytes);
 
 }  // namespace pipelines

@@ -27,8 +27,6 @@ bool may_be_shielded(std::string_view content) {
   return !trim(content).empty() && content.find_first_of("\n`\"[]{}#:") == std::string_view::npos;
 }
 
-bool is_name(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_'; }
-
 }  // namespace
 
 bool has_blocks(std::string_view text) {
@@ -40,8 +38,11 @@ std::string shield_blocks(std::string_view text) {
   std::string out(text);
   // The header keeps its blocks as they are.
   std::size_t at = out.find("\n---", out.find("spec"));
+  std::size_t end = 0;  // searched for once, however many begin before it
   while ((at = out.find(opening, at)) != std::string::npos) {
-    const std::size_t end = out.find(closing, at + opening.size());
+    if (end < at + opening.size()) {
+      end = out.find(closing, at + opening.size());
+    }
     if (end == std::string::npos) {
       break;
     }
@@ -57,34 +58,51 @@ std::string shield_blocks(std::string_view text) {
   return out;
 }
 
-std::optional<Block> find_block(std::string_view text) {
-  std::size_t at = 0;
-  while (at < text.size()) {
-    const std::size_t open = text.find(opening, at);
-    const std::size_t shielded = text.find(shield, at);
-    const std::size_t begin = std::min(open, shielded);
-    if (begin == std::string_view::npos) {
-      return std::nullopt;
-    }
-    const std::string_view end_mark = begin == shielded ? shield_end : closing;
-    const std::size_t end = text.find(end_mark, begin + opening.size());
-    if (end == std::string_view::npos) {
-      at = begin + opening.size();
+// The end of a block of the kind that begins before `from`; absent: none begins there.
+std::optional<std::size_t> BlockFinder::Ends::from(std::string_view text, std::size_t from) {
+  if (from < fruitless_) {
+    return std::nullopt;
+  }
+  if (end_ < from) {
+    end_ = text.find(mark_, from);
+  }
+  if (end_ == std::string_view::npos) {
+    return std::nullopt;
+  }
+  const std::size_t line_end = text.substr(from, end_ - from).find('\n');
+  if (line_end != std::string_view::npos) {  // nor do those that begin before that have an end
+    fruitless_ = from + line_end;
+    return std::nullopt;
+  }
+  return end_;
+}
+
+BlockFinder::BlockFinder(std::string_view text) : text_(text), closings_(closing), shield_ends_(shield_end) {}
+
+std::optional<Block> BlockFinder::next() {
+  constexpr char begins[] = {opening.front(), shield.front(), '\0'};
+  for (; (at_ = text_.find_first_of(begins, at_)) != std::string_view::npos; ++at_) {
+    const bool shielded = text_.substr(at_, shield.size()) == shield;
+    if (!shielded && text_.substr(at_, opening.size()) != opening) {
       continue;
     }
-    Block block;
-    block.begin = begin;
-    block.end = end + end_mark.size();
-    const std::string_view inside = text.substr(begin + opening.size(), end - begin - opening.size());
-    block.content = trim(inside);
-    if (begin == shielded) {
+    const std::size_t inside = at_ + opening.size();
+    const std::optional<std::size_t> end = (shielded ? shield_ends_ : closings_).from(text_, inside);
+    if (!end) {
+      continue;
+    }
+    const std::string_view content = trim(text_.substr(inside, *end - inside));
+    if (content.empty()) {
+      continue;
+    }
+    Block block{at_, *end + (shielded ? shield_end : closing).size(), std::string(content)};
+    if (shielded) {
       std::ranges::replace(block.content, shield_comma, ',');
     }
-    if (!block.content.empty() && inside.find('\n') == std::string_view::npos) {
-      return block;
-    }
-    at = begin + opening.size();
+    at_ = block.end;
+    return block;
   }
+  at_ = text_.size();
   return std::nullopt;
 }
 
@@ -124,24 +142,6 @@ std::optional<Yaml> split_text(YamlTree& tree, Mark mark, std::string_view text,
     text.remove_prefix(end == std::string_view::npos ? text.size() : end + separator.size());
   }
   return tree.make_sequence(mark, items);
-}
-
-std::vector<std::string> references_in(std::string_view text) {
-  std::vector<std::string> names;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '$' && text[i] != '%') {
-      continue;
-    }
-    const std::size_t begin = i + (text[i] == '$' && i + 1 < text.size() && text[i + 1] == '{' ? 2 : 1);
-    std::size_t end = begin;
-    while (end < text.size() && is_name(text[end])) {
-      ++end;
-    }
-    if (end > begin) {
-      names.emplace_back(text.substr(begin, end - begin));
-    }
-  }
-  return names;
 }
 
 }  // namespace pipelines

@@ -137,11 +137,7 @@ std::string text_of(Yaml value) {
   if (value.is_scalar()) {
     return value.is_plain() ? scalar_to_s(value.text()) : std::string(value.text());
   }
-  std::string text = emit_json(value, Inputs::most_text).value_or("");
-  while (text.ends_with('\n')) {
-    text.pop_back();
-  }
-  return text;
+  return emit_compact_json(value, Inputs::most_text).value_or("");
 }
 
 // Ruby's Shellwords.shellescape, which GitLab's posix_escape is.
@@ -337,13 +333,15 @@ bool Inputs::rule_matches(Reader& reader, Yaml condition) {
   }
   std::string text;
   std::vector<std::string> names;
-  std::string_view rest = condition.text();
-  for (std::optional<Block> block = find_block(rest); block; block = find_block(rest)) {
-    text += fmt::format("{}$INPUT_{}", rest.substr(0, block->begin), names.size());
+  const std::string_view written = condition.text();
+  BlockFinder blocks(written);
+  std::size_t done = 0;
+  while (const std::optional<Block> block = blocks.next()) {
+    text += fmt::format("{}$INPUT_{}", written.substr(done, block->begin - done), names.size());
     names.push_back(block->content.starts_with("inputs.") ? block->content.substr(7) : block->content);
-    rest.remove_prefix(block->end);
+    done = block->end;
   }
-  text += rest;
+  text += written.substr(done);
   const auto compiled = Expression::compile(text);
   if (const auto* error = std::get_if<Expression::Error>(&compiled)) {
     return reader.wrong(key, condition, fmt::format("is no condition: {}", error->message), error->hint);
@@ -517,14 +515,16 @@ std::optional<Yaml> Inputs::wrong(Yaml host, std::string message, std::string hi
 }
 
 std::optional<Yaml> Inputs::scalar(Yaml node) {
-  std::string_view rest = node.text();
-  std::optional<Block> block = find_block(rest);
+  const std::string_view written = node.text();
+  BlockFinder blocks(written);
+  std::optional<Block> block = blocks.next();
   if (!block) {
     return node;
   }
-  if (block->begin == 0 && block->end == rest.size()) {
+  if (block->begin == 0 && block->end == written.size()) {
     const std::optional<Yaml> value = value_of(node, block->content);
-    if (!value || (is_container(value->kind()) && value->kind() != Kind::reference)) {
+    // Within quotes a list is its text, as in GitLab, which puts the values in before YAML is read.
+    if (!value || (is_container(value->kind()) && value->kind() != Kind::reference && node.is_plain())) {
       return value;
     }
     const bool typed_value = value->is_scalar() && !value->is_string();
@@ -532,19 +532,25 @@ std::optional<Yaml> Inputs::scalar(Yaml node) {
                              node.is_plain());
   }
   std::string text;
-  for (; block; block = find_block(rest)) {
+  std::size_t done = 0;
+  bool good = true;
+  for (; block; block = blocks.next()) {
     const std::optional<Yaml> value = value_of(node, block->content);
     if (!value) {
-      return std::nullopt;
+      good = false;  // what else is wrong with it is said, too
+      continue;
     }
-    text += rest.substr(0, block->begin);
+    text += written.substr(done, block->begin - done);
     text += text_of(*value);
-    rest.remove_prefix(block->end);
+    done = block->end;
     if (text.size() > most_text) {
       return wrong(node, "an input makes this text far too long", fmt::format("at most {} bytes", most_text));
     }
   }
-  text += rest;
+  if (!good) {
+    return std::nullopt;
+  }
+  text += written.substr(done);
   grown_ += text.size();
   if (grown_ > most_growth) {
     if (std::exchange(exhausted_, true)) {
@@ -657,21 +663,17 @@ std::optional<std::string> Inputs::apply(Yaml host, std::string_view function, Y
 
 // One step: values are put in as they are, unknown names stay, masked ones are refused.
 std::optional<std::string> Inputs::expand_vars(Yaml host, std::string_view text) {
-  constexpr std::string_view whole = " ";  // no variable has this name
-  VariableSet literal;
   bool masked = false;
-  for (const std::string& name : references_in(text)) {
-    if (const VariableSet::Entry* entry = around_.variables ? around_.variables().find(name) : nullptr) {
-      masked = masked || entry->masked;
-      literal.set(name, entry->value, Precedence::predefined, /*expand=*/false);
-    }
-  }
+  std::string expanded = expand_existing(text, [&](std::string_view name) -> std::optional<std::string> {
+    const VariableSet::Entry* entry = around_.variables ? around_.variables().find(name) : nullptr;
+    masked = masked || (entry != nullptr && entry->masked);
+    return entry != nullptr ? std::optional(entry->value) : std::nullopt;
+  });
   if (masked) {
     wrong(host, "`expand_vars` cannot expand a masked variable", "it would stand in the pipeline for all to read");
     return std::nullopt;
   }
-  literal.set(whole, std::string(text), Precedence::predefined);
-  return literal.expanded().find(whole)->value;
+  return expanded;
 }
 
 }  // namespace pipelines

@@ -40,16 +40,6 @@ std::string hash_suffix(std::string_view name) {
   return suffix;
 }
 
-// A job's name without what `parallel` adds to it (lib/gitlab/utils/job.rb).
-std::string group_name(const std::string& name) {
-  static const RE2 instance(R"((?:[\x08\s:]+(?:\[.*\]|\d+[\s:/\\]+\d+)){1,3}\s*\z)");
-  std::string group = name;
-  RE2::Replace(&group, instance, "");
-  const std::size_t begin = group.find_first_not_of(" \t\n");
-  const std::size_t end = group.find_last_not_of(" \t\n");
-  return begin == std::string::npos ? std::string() : group.substr(begin, end + 1 - begin);
-}
-
 bool inherits(const Job& job, std::string_view name) {
   return job.inherit_all_variables || std::find(job.inherited_variables.begin(), job.inherited_variables.end(), name) !=
                                           job.inherited_variables.end();
@@ -142,6 +132,15 @@ std::optional<VariableSet::Entry> job_variable(const SharedVariables& shared, co
   if (name == "CI_NODE_TOTAL") return predefined(std::to_string(std::max(job.node_total, 1U)));
   if (name == "CI_NODE_INDEX" && job.node_index != 0) return predefined(std::to_string(job.node_index));
   return entry ? std::optional(*entry) : std::nullopt;
+}
+
+std::string group_name(const std::string& name) {
+  static const RE2 instance(R"((?:[\x08\s:]+(?:\[.*\]|\d+[\s:/\\]+\d+)){1,3}\s*\z)");
+  std::string group = name;
+  RE2::Replace(&group, instance, "");
+  const std::size_t begin = group.find_first_not_of(" \t\n");
+  const std::size_t end = group.find_last_not_of(" \t\n");
+  return begin == std::string::npos ? std::string() : group.substr(begin, end + 1 - begin);
 }
 
 std::string environment_slug(std::string_view name) {

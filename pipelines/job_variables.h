@@ -30,6 +30,9 @@ std::optional<VariableSet::Entry> job_variable(const SharedVariables&, const Job
 // beginning with a letter, and with a hash of the name wherever the name itself was none.
 std::string environment_slug(std::string_view name);
 
+// A job's name without what `parallel` adds to it (lib/gitlab/utils/job.rb).
+std::string group_name(const std::string& name);
+
 // GitLab's guess at a deployment tier from an environment's name.
 std::string_view environment_tier(std::string_view name);
 

@@ -25,9 +25,10 @@ struct OfJob {
 template <auto Member>
 constexpr OfJob<Member> of_job{};
 
-template <auto Member>
+template <auto Member, std::vector<Mark> Script::*Marks = nullptr>
 bool commands(Reader& reader, const Key& key, Yaml yaml, JobDraft& draft) {
-  return read_commands(reader, key, yaml, draft.job->script.*Member);
+  Script& script = draft.job->script;
+  return read_commands(reader, key, yaml, script.*Member, Marks == nullptr ? nullptr : &(script.*Marks));
 }
 
 // An empty mapping keeps the file's variables from the job (docs.gitlab.com/ci/variables/, "Skip default variables in a
@@ -48,7 +49,7 @@ bool read_hooks(Reader& reader, const Key& key, Yaml yaml, JobDraft& draft) {
 }
 
 bool read_script(Reader& reader, const Key& key, Yaml yaml, JobDraft& draft) {
-  if (!commands<&Script::main>(reader, key, yaml, draft)) {
+  if (!commands<&Script::main, &Script::main_marks>(reader, key, yaml, draft)) {
     draft.spoilt = true;
     return false;
   }
@@ -243,8 +244,12 @@ constexpr JobKeyword job_table[] = {
     {{"image", of_job<&Job::image>}, in_default, inputs_go_in},
     {{"artifacts", of_job<&Job::artifacts>}, in_default, inputs_go_in},
     {{"cache", of_job<&Job::caches>}, in_default, inputs_go_in},
-    {{"before_script", commands<&Script::before>, Shape{shapes::commands}}, in_default, inputs_go_in},
-    {{"after_script", commands<&Script::after>, Shape{shapes::commands}}, in_default, inputs_go_in},
+    {{"before_script", commands<&Script::before, &Script::before_marks>, Shape{shapes::commands}},
+     in_default,
+     inputs_go_in},
+    {{"after_script", commands<&Script::after, &Script::after_marks>, Shape{shapes::commands}},
+     in_default,
+     inputs_go_in},
     {{"services", of_job<&Job::services>}, in_default, inputs_go_in},
     {{"when", read_when, words<job_when>}},
     {{"allow_failure", of_job<&Job::allow_failure>}},

@@ -176,6 +176,7 @@ struct Rule {
   std::optional<Expression> condition;  // `if`
   std::optional<std::vector<std::string>> changes;
   std::string compare_to;  // changes:compare_to
+  Mark compare_to_mark;
   std::optional<std::vector<std::string>> exists;
   std::string exists_project, exists_ref;  // exists:project, exists:ref; unexpanded, empty: this project's sources
   std::optional<When> when;
@@ -209,6 +210,7 @@ struct Script {
   std::vector<std::string> main;
   std::vector<std::string> after;            // a shell of its own, also after a failure
   std::vector<std::string> pre_get_sources;  // hooks:pre_get_sources_script; a shell of its own, before all others
+  std::vector<Mark> before_marks, main_marks, after_marks;  // where each of these commands stands
 };
 
 // One step of `run` (docs.gitlab.com/ci/steps): a shell of its own. `${{ … }}` stands in `script` and in the values.

@@ -99,10 +99,15 @@ class Planner {
     plan_.trigger_variables = trigger_.variables;
     plan_.scoped_variables = trigger_.scoped;
     plan_.shared_variables = trigger_.variables;
-    plan_.shared_variables.set_all(pipeline_.variables, Precedence::global);
+    for (VariableSet* set : {&plan_.shared_variables, &plan_.file_variables}) {
+      set->set_all(pipeline_.variables, Precedence::global);
+    }
     plan_.hidden = hidden_values(pipeline_, trigger_);
     add_jobs();
-    if (!admitted_by_workflow()) return std::move(plan_);
+    if (!admitted_by_workflow()) {
+      refuse_bad_refs();
+      return std::move(plan_);
+    }
     set_name();
     for (std::size_t i = 0; i < plan_.jobs.size(); ++i) decide(pipeline_.jobs[i], plan_.jobs[i]);
     if (trigger_.only.empty()) {
@@ -114,6 +119,7 @@ class Planner {
       if (job.included) connect(job);
     }
     refuse_circle();
+    refuse_bad_refs();
     warn_of_unknown_projects();
     find_producers();
     explain_emptiness();
@@ -154,9 +160,14 @@ class Planner {
       const VariableSet::Entry* entry = find(name);
       return entry ? std::optional(entry->value) : std::nullopt;
     };
-    const std::optional<std::uint32_t> matched = rules_.first_match(rules, value);
+    const auto expanded = [made = std::optional<VariableSet>(), this]() mutable -> const VariableSet& {
+      return made ? *made : made.emplace(plan_.shared_variables.expanded());
+    };
+    const std::optional<std::uint32_t> matched = rules_.first_match(rules, {value, expanded});
     if (matched && rules[*matched].when != When::never) {
-      plan_.shared_variables.set_all(rules[*matched].variables, Precedence::workflow_rule);
+      for (VariableSet* set : {&plan_.shared_variables, &plan_.file_variables}) {
+        set->set_all(rules[*matched].variables, Precedence::workflow_rule);
+      }
       if (rules[*matched].auto_cancel) obey(*rules[*matched].auto_cancel);
       return true;
     }
@@ -190,12 +201,17 @@ class Planner {
     }
   }
 
-  Expression::Lookup lookup_of(const Job& job) const {
-    return [this, &job](std::string_view name) -> std::optional<std::string> {
-      const SharedVariables shared{plan_.trigger_variables, plan_.shared_variables, plan_.scoped_variables};
-      std::optional<VariableSet::Entry> entry = job_variable(shared, job, name);
+  SharedVariables shared() const { return {plan_.trigger_variables, plan_.shared_variables, plan_.scoped_variables}; }
+
+  RuleVariables variables_of(const Job& job) const {
+    const auto value = [this, &job](std::string_view name) -> std::optional<std::string> {
+      std::optional<VariableSet::Entry> entry = job_variable(shared(), job, name);
       return entry ? std::optional(std::move(entry->value)) : std::nullopt;
     };
+    const auto expanded = [this, &job, made = std::optional<VariableSet>()]() mutable -> const VariableSet& {
+      return made ? *made : made.emplace(job_variables(shared(), job, nullptr).expanded());
+    };
+    return {value, expanded};
   }
 
   // By `only` and `except`. Without them a job is for branches and tags; workflow:rules take that default away.
@@ -211,12 +227,12 @@ class Planner {
     }
     if (!job.only && !job.except) return true;
     planned.decision = Decision::policy;
-    const Expression::Lookup lookup = lookup_of(job);
+    const RuleVariables variables = variables_of(job);
     if (job.only) {
-      if (const auto part = policies_.missed(*job.only, lookup)) return refuse(Decision::only, *part);
+      if (const auto part = policies_.missed(*job.only, variables)) return refuse(Decision::only, *part);
     }
     if (job.except) {
-      if (const auto part = policies_.hit(*job.except, lookup)) return refuse(Decision::except, *part);
+      if (const auto part = policies_.hit(*job.except, variables)) return refuse(Decision::except, *part);
     }
     return true;
   }
@@ -227,7 +243,7 @@ class Planner {
     planned.included = true;
     const Rule* rule = nullptr;
     if (job.rules) {
-      const std::optional<std::uint32_t> matched = rules_.first_match(*job.rules, lookup_of(job));
+      const std::optional<std::uint32_t> matched = rules_.first_match(*job.rules, variables_of(job));
       planned.decision = matched ? Decision::rule : Decision::no_rule_matched;
       planned.included = matched.has_value();
       if (!matched) return;
@@ -248,8 +264,9 @@ class Planner {
     } else if (job.allow_failure) {
       planned.allow_failure = *job.allow_failure;
     } else {
-      // A manual job is optional, unless it is a rule that makes it manual: then it blocks.
-      planned.allow_failure.any = planned.when == When::manual && !(rule && rule->when);
+      // A job that is manual itself may fail, whatever a rule makes of it; one that only a rule makes manual blocks
+      // (lib/gitlab/ci/config/entry/job.rb, ignored?).
+      planned.allow_failure.any = job.when == When::manual;
     }
     planned.interruptible = rule && rule->interruptible ? *rule->interruptible : job.interruptible.value_or(false);
     planned.dag = needs_of(job, planned) != nullptr;
@@ -376,6 +393,10 @@ class Planner {
           "remove one of these needs", std::move(others));
   }
 
+  void refuse_bad_refs() {
+    plan_.diagnostics.insert(plan_.diagnostics.end(), rules_.bad_refs().begin(), rules_.bad_refs().end());
+  }
+
   void warn_of_unknown_projects() {
     for (const auto& [project, mark] : rules_.unknown_projects()) {
       plan_.diagnostics.push_back({Severity::warning,
@@ -496,6 +517,18 @@ std::vector<std::string> Plan::unmatched(const Pipeline& pipeline, JobIndex inde
 VariableSet Plan::variables(const Pipeline& pipeline, JobIndex index) const {
   const Job& job = pipeline.jobs[index];
   return job_variables({trigger_variables, shared_variables, scoped_variables}, job, deciding_rule(job, jobs[index]));
+}
+
+VariableSet Plan::yaml_variables(const Pipeline& pipeline, JobIndex index) const {
+  const Job& job = pipeline.jobs[index];
+  const VariableSet nothing;
+  const VariableSet all = job_variables({nothing, file_variables, {}}, job, deciding_rule(job, jobs[index]));
+  VariableSet written;
+  for (const auto& [variable, entry] : all.entries()) {
+    if (entry.precedence == Precedence::predefined) continue;
+    written.set(variable, entry.value, entry.precedence, entry.expand, entry.masked, entry.file);
+  }
+  return written;
 }
 
 std::vector<JobIndex> Plan::artifacts_from(JobIndex index) const {

@@ -19,11 +19,18 @@ namespace pipelines {
 
 using JobIndex = std::uint32_t;
 
+// Why a ref cannot be compared with.
+struct BadRef {
+  std::string message, hint;
+};
+
 // What the plan asks of the world outside. The caller answers from git and the file system, so this room stays pure.
 struct Facts {
   // Paths changed against `compare_to` (empty: the run's own base). Absent when there is nothing to compare with:
   // `rules:changes` is then true.
   std::function<std::optional<std::vector<std::string>>(std::string_view compare_to)> changed_paths;
+  // Whether `compare_to` (never empty) can be compared with: absent when it can. Asked before; without it all can.
+  std::function<std::optional<BadRef>(std::string_view compare_to)> bad_ref = {};
   // All paths of the sources ('/'-separated, files only), for `rules:exists`. Called at most once.
   std::function<std::vector<std::string>()> source_paths;
   // The same of another project at a ref (empty: its default branch), for `rules:exists:project`. Absent, or an absent
@@ -110,6 +117,10 @@ struct Plan {
   // but not what only the executor knows (CI_JOB_ID, CI_JOB_IMAGE, CI_PROJECT_DIR, …).
   VariableSet variables(const Pipeline&, JobIndex) const;
 
+  // Of these what the file says, in the job, its rule, at the top and in workflow:rules, whatever is stronger: what
+  // `trigger` hands on.
+  VariableSet yaml_variables(const Pipeline&, JobIndex) const;
+
   // Whose artifacts the job takes, in the order they are laid over each other (later wins): by stage, then the file's
   // order. Only included jobs that can leave any; whether they did is the caller's to see.
   std::vector<JobIndex> artifacts_from(JobIndex) const;
@@ -118,6 +129,7 @@ struct Plan {
   VariableSet trigger_variables;                 // as the trigger gave them
   std::vector<ScopedVariable> scoped_variables;  // for single environments, the stronger last
   VariableSet shared_variables;                  // with the file's top-level and workflow:rules variables laid over
+  VariableSet file_variables;                    // those alone
   std::optional<std::uint32_t> workflow_rule;    // the rule of the workflow that refused the run
   // What the functions above do not say, whoever wrote it into a rule: values of masked variables, the longest first.
   std::vector<std::string> hidden;

@@ -60,22 +60,22 @@ bool PolicyMatcher::any_ref(const Policy& policy) const {
                      [&](const PolicyRef& wanted) { return run_.matches(wanted); });
 }
 
-bool PolicyMatcher::any_change(const Policy& policy, const Expression::Lookup& lookup) {
-  return rules_.changed(*policy.changes, {}, lookup);
+bool PolicyMatcher::any_change(const Policy& policy, const RuleVariables& variables) {
+  return rules_.changed(*policy.changes, {}, variables);
 }
 
-std::optional<PolicyPart> PolicyMatcher::missed(const Policy& only, const Expression::Lookup& lookup) {
+std::optional<PolicyPart> PolicyMatcher::missed(const Policy& only, const RuleVariables& variables) {
   if (only.refs ? !any_ref(only) : !(run_.branch || run_.tag)) return PolicyPart::refs;
   if (only.kubernetes) return PolicyPart::kubernetes;
-  if (only.variables && !any_true(only, lookup)) return PolicyPart::variables;
-  if (only.changes && !any_change(only, lookup)) return PolicyPart::changes;
+  if (only.variables && !any_true(only, variables.value)) return PolicyPart::variables;
+  if (only.changes && !any_change(only, variables)) return PolicyPart::changes;
   return std::nullopt;
 }
 
-std::optional<PolicyPart> PolicyMatcher::hit(const Policy& except, const Expression::Lookup& lookup) {
+std::optional<PolicyPart> PolicyMatcher::hit(const Policy& except, const RuleVariables& variables) {
   if (except.refs && any_ref(except)) return PolicyPart::refs;
-  if (except.variables && any_true(except, lookup)) return PolicyPart::variables;
-  if (except.changes && any_change(except, lookup)) return PolicyPart::changes;
+  if (except.variables && any_true(except, variables.value)) return PolicyPart::variables;
+  if (except.changes && any_change(except, variables)) return PolicyPart::changes;
   return std::nullopt;
 }
 

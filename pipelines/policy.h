@@ -37,13 +37,13 @@ class PolicyMatcher {
   PolicyMatcher(const RunKind& run, RuleMatcher& rules) : run_(run), rules_(rules) {}  // both must outlive this object
 
   // The first part of `only` that does not hold; absent: it lets the job in.
-  std::optional<PolicyPart> missed(const Policy& only, const Expression::Lookup&);
+  std::optional<PolicyPart> missed(const Policy& only, const RuleVariables&);
   // The first part of `except` that holds; absent: it lets the job in.
-  std::optional<PolicyPart> hit(const Policy& except, const Expression::Lookup&);
+  std::optional<PolicyPart> hit(const Policy& except, const RuleVariables&);
 
  private:
   bool any_ref(const Policy&) const;
-  bool any_change(const Policy&, const Expression::Lookup&);
+  bool any_change(const Policy&, const RuleVariables&);
 
   const RunKind& run_;
   RuleMatcher& rules_;

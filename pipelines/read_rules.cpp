@@ -67,6 +67,9 @@ bool read_changes(Reader& reader, const Key& key, Yaml yaml, Rule& out) {
   }
   out.changes = std::move(patterns.paths);
   out.compare_to = std::move(patterns.compare_to);
+  if (!out.compare_to.empty()) {
+    out.compare_to_mark = yaml.find("compare_to").mark();
+  }
   return true;
 }
 

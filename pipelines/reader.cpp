@@ -40,16 +40,20 @@ bool read_item(Reader& reader, const Key& key, Yaml item, std::size_t number, st
   return false;
 }
 
-bool flatten(Reader& reader, const Key& key, Yaml list, int depth, std::vector<std::string>& out) {
+bool flatten(Reader& reader, const Key& key, Yaml list, int depth, std::vector<std::string>& out,
+             std::vector<Mark>* marks) {
   bool good = true;
   for (std::size_t i = 0; i < list.size(); ++i) {
     const Yaml item = list.item(i);
     if (!item.is_sequence()) {
       good = read_item(reader, key, item, i + 1, out.emplace_back()) && good;
+      if (marks != nullptr) {
+        marks->push_back(item.mark());
+      }
     } else if (depth >= deepest_list) {
       good = reader.wrong(key, item, fmt::format("is nested too deeply: at most {} lists in each other", deepest_list));
     } else {
-      good = flatten(reader, key, item, depth + 1, out) && good;
+      good = flatten(reader, key, item, depth + 1, out, marks) && good;
     }
   }
   return good;
@@ -242,13 +246,19 @@ bool read_string_or_list(Reader& reader, const Key& key, Yaml yaml, std::vector<
                             : reader.mistyped(key, yaml, "a string or a list of strings");
 }
 
-bool read_commands(Reader& reader, const Key& key, Yaml yaml, std::vector<std::string>& out) {
+bool read_commands(Reader& reader, const Key& key, Yaml yaml, std::vector<std::string>& out, std::vector<Mark>* marks) {
+  if (marks != nullptr) {
+    marks->clear();
+  }
   if (!yaml.is_sequence()) {
+    if (marks != nullptr) {
+      marks->push_back(yaml.mark());
+    }
     return read_string_or_list(reader, key, yaml, out);
   }
   out.clear();
   out.reserve(yaml.size());
-  return flatten(reader, key, yaml, 1, out);
+  return flatten(reader, key, yaml, 1, out, marks);
 }
 
 bool read_exit_codes(Reader& reader, const Key& key, Yaml yaml, std::vector<int>& out) {

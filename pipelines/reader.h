@@ -119,8 +119,9 @@ bool read(Reader&, const Key&, Yaml, bool& out);
 bool read(Reader&, const Key&, Yaml, std::vector<std::string>& out);  // a list of strings
 bool read(Reader&, const Key&, Yaml, std::chrono::seconds& out);      // not negative
 bool read_string_or_list(Reader&, const Key&, Yaml, std::vector<std::string>& out);
-bool read_commands(Reader&, const Key&, Yaml, std::vector<std::string>& out);  // lists in lists are flattened
-bool read_exit_codes(Reader&, const Key&, Yaml, std::vector<int>& out);        // a number or a list of numbers
+// Lists in lists are flattened. `marks`, if any: where each of them stands.
+bool read_commands(Reader&, const Key&, Yaml, std::vector<std::string>& out, std::vector<Mark>* marks = nullptr);
+bool read_exit_codes(Reader&, const Key&, Yaml, std::vector<int>& out);  // a number or a list of numbers
 
 // GitLab's rule for the names of environments and resource groups: letters, digits, spaces and -_/${}. , and no slash
 // at the ends (lib/gitlab/regex.rb, environment_name_regex). False after it was said.

@@ -1,6 +1,7 @@
 #include "pipelines/rules.h"
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include "pipelines/glob.h"
@@ -31,32 +32,62 @@ std::string list(const std::vector<std::string>& patterns) {
   return text;
 }
 
+// Most texts have no reference: then nobody makes the set.
+std::string with_values(const std::string& text, const RuleVariables& variables) {
+  return expand_existing(text, [&](std::string_view name) -> std::optional<std::string> {
+    const VariableSet::Entry* entry = variables.expanded().find(name);
+    return entry ? std::optional(entry->value) : std::nullopt;
+  });
+}
+
 }  // namespace
 
-std::optional<std::uint32_t> RuleMatcher::first_match(const std::vector<Rule>& rules,
-                                                      const Expression::Lookup& lookup) {
+std::optional<std::uint32_t> RuleMatcher::first_match(const std::vector<Rule>& rules, const RuleVariables& variables) {
   for (std::uint32_t i = 0; i < rules.size(); ++i) {
-    if (matches(rules[i], lookup)) return i;
+    if (matches(rules[i], variables)) return i;
   }
   return std::nullopt;
 }
 
-bool RuleMatcher::matches(const Rule& rule, const Expression::Lookup& lookup) {
-  if (rule.condition && !rule.condition->evaluate(lookup)) return false;
-  if (rule.changes && !changed(*rule.changes, rule.compare_to, lookup)) return false;
-  return !rule.exists || exists(rule, lookup);
+bool RuleMatcher::matches(const Rule& rule, const RuleVariables& variables) {
+  if (rule.condition && !rule.condition->evaluate(variables.value)) return false;
+  if (rule.changes && !changed(rule, variables)) return false;
+  return !rule.exists || exists(rule, variables.value);
 }
 
-bool RuleMatcher::changed(const std::vector<std::string>& patterns, const std::string& compare_to,
-                          const Expression::Lookup& lookup) {
-  const std::string base = expand(compare_to, lookup);
+bool RuleMatcher::changed(const Rule& rule, const RuleVariables& variables) {
+  const std::string base = with_values(rule.compare_to, variables);
+  if (!base.empty() && facts_.bad_ref) {
+    const auto [known, is_new] = refs_.try_emplace(base);
+    if (is_new) known->second = facts_.bad_ref(base);
+    if (known->second) {
+      refuse(rule, *known->second);
+      return false;
+    }
+  }
+  return changed(*rule.changes, base, variables);
+}
+
+// GitLab refuses the whole pipeline. Thousands of jobs share the rules of one template.
+void RuleMatcher::refuse(const Rule& rule, const BadRef& why) {
+  const Mark& at = rule.compare_to_mark;
+  std::string message = "`compare_to`: " + why.message;
+  const bool told = std::ranges::any_of(bad_refs_, [&](const Diagnostic& other) {
+    return std::tie(other.mark.source, other.mark.line, other.mark.column, other.message) ==
+           std::tie(at.source, at.line, at.column, message);
+  });
+  if (!told) bad_refs_.push_back({Severity::error, at, std::move(message), why.hint, {}});
+}
+
+bool RuleMatcher::changed(const std::vector<std::string>& patterns, const std::string& base,
+                          const RuleVariables& variables) {
   auto paths = changed_paths_.find(base);
   if (paths == changed_paths_.end()) {
     paths = changed_paths_.emplace(base, facts_.changed_paths ? facts_.changed_paths(base) : Paths()).first;
   }
   if (!paths->second) return true;  // nothing to compare with
   const bool any = std::any_of(patterns.begin(), patterns.end(), [&](const std::string& written) {
-    const std::string pattern = expand(written, lookup);
+    const std::string pattern = with_values(written, variables);
     const auto [known, is_new] = changed_.try_emplace(base + '\0' + pattern, false);
     if (is_new) {
       const Glob glob(pattern, GlobDialect::fnmatch);
@@ -69,8 +100,8 @@ bool RuleMatcher::changed(const std::vector<std::string>& patterns, const std::s
 }
 
 RuleMatcher::Files& RuleMatcher::files_of(const Rule& rule, const Expression::Lookup& lookup) {
-  const std::string project = expand(rule.exists_project, lookup);
-  const std::string ref = expand(rule.exists_ref, lookup);
+  const std::string project = expand_existing(rule.exists_project, lookup);
+  const std::string ref = expand_existing(rule.exists_ref, lookup);
   const auto [known, is_new] = files_.try_emplace(project.empty() ? std::string() : project + '\0' + ref);
   Files& files = known->second;
   if (!is_new) return files;
@@ -89,7 +120,7 @@ bool RuleMatcher::exists(const Rule& rule, const Expression::Lookup& lookup) {
   if (!files.paths) return false;
   std::size_t globs = 0;
   for (const std::string& written : *rule.exists) {
-    const std::string pattern = expand(written, lookup);
+    const std::string pattern = expand_existing(written, lookup);
     if (exists(files, pattern)) return true;
     if (costs_comparisons(pattern)) ++globs;
   }

@@ -9,6 +9,8 @@ namespace pipelines {
 namespace {
 
 constexpr std::size_t longest_value = std::size_t{1} << 20U;
+// No name is longer, and a value of many "${" is not searched for "}" again and again.
+constexpr std::size_t longest_name = 4096;
 constexpr std::size_t most_growth = std::size_t{16} << 20U;
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
@@ -20,35 +22,57 @@ std::size_t word_end(std::string_view text, std::size_t at) {
   return at;
 }
 
-// A piece of a value: plain text, an escaped dollar, or a reference to a variable.
-struct Piece {
-  std::string_view text;  // as written
-  std::string_view name;  // a reference's; empty: none
+bool is_shell_special(char c) { return is_digit(c) || std::string_view("*#$@!?-").find(c) != std::string_view::npos; }
+
+// Go's os.Expand, as gitlab-runner uses it: what a '$' at `at` refers to, and how many bytes that takes.
+// `name` empty with `size` 1: a lone '$', kept; longer: bad syntax, dropped.
+struct GoReference {
+  std::string_view name;
+  std::size_t size = 1;
 };
 
-// GitLab's lib/expand_variables.rb: $name, ${name}, %name%; and `$$`, `%%` so that what they escape is no reference.
-Piece next_piece(std::string_view text, std::size_t at) {
-  const auto piece = [&](std::size_t end, std::size_t from, std::size_t to) {
-    return Piece{text.substr(at, end - at), text.substr(from, to - from)};
-  };
-  const char c = text[at];
-  if (c == '$' && at + 1 < text.size()) {
-    if (text[at + 1] == '$') return piece(at + 2, at, at);
-    const bool braced = text[at + 1] == '{';
-    const std::size_t start = at + (braced ? 2 : 1);
-    const std::size_t end = word_end(text, start);
-    const bool named = end > start && is_letter(text[start]);
-    if (named && !braced) return piece(end, start, end);
-    if (named && end < text.size() && text[end] == '}') return piece(end + 1, start, end);
+GoReference go_reference(std::string_view text, std::size_t at) {
+  const std::string_view rest = text.substr(at + 1);
+  if (rest.empty()) return {};
+  if (rest[0] == '{') {
+    const std::size_t close = rest.substr(0, longest_name).find('}');
+    if (close == std::string_view::npos) return {{}, 2};
+    return {rest.substr(1, close - 1), close + 2};
   }
-  if (c == '%' && at + 1 < text.size()) {
-    if (text[at + 1] == '%') return piece(at + 2, at, at);
+  if (is_shell_special(rest[0])) return {rest.substr(0, 1), 2};
+  const std::size_t end = word_end(rest, 0);
+  return {rest.substr(0, end), end + 1};
+}
+
+// A piece of a value: plain text or a reference to a variable.
+struct Piece {
+  std::string_view text;     // as written
+  std::string_view name;     // a reference's; empty: none
+  std::string_view instead;  // what it comes to where that is not known
+};
+
+// `%name%`; of text: as far as there is no reference.
+Piece plain_piece(std::string_view text, std::size_t at) {
+  if (text[at] == '%') {
     const std::size_t end = word_end(text, at + 1);
     if (end > at + 1 && is_letter(text[at + 1]) && end < text.size() && text[end] == '%') {
-      return piece(end + 1, at + 1, end);
+      const std::string_view whole = text.substr(at, end + 1 - at);
+      return {whole, whole.substr(1, whole.size() - 2), whole};
     }
   }
-  return piece(std::min(text.find_first_of("$%", at + 1), text.size()), at, at);
+  // `%%`: what it escapes is no reference.
+  const std::size_t from = at + (text.substr(at, 2) == "%%" ? 2 : 1);
+  const std::string_view whole = text.substr(at, std::min(text.find_first_of("$%", from), text.size()) - at);
+  return {whole, {}, whole};
+}
+
+// GitLab's forms (lib/gitlab/ci/variables/collection/item.rb) are all among Go's but for `%name%`.
+Piece next_piece(std::string_view text, std::size_t at) {
+  if (text[at] != '$') return plain_piece(text, at);
+  const GoReference reference = go_reference(text, at);
+  const std::string_view whole = text.substr(at, reference.size);
+  if (reference.size == 1 || reference.name == "$") return {whole, {}, whole.substr(0, 1)};
+  return {whole, reference.name, {}};
 }
 
 // Expands the values of a set, each after those that it refers to. Tarjan's strongly connected components give that
@@ -57,7 +81,7 @@ class Expansion {
  public:
   using Entries = std::map<std::string, VariableSet::Entry, std::less<>>;
 
-  explicit Expansion(Entries& entries) {
+  Expansion(Entries& entries, const VariableSet& written) : written_(written) {
     for (auto& [name, entry] : entries) {
       known_.emplace(name, &entry);
       if (entry.expand && !entry.file && entry.value.find_first_of("$%") != std::string::npos) {
@@ -132,28 +156,30 @@ class Expansion {
     for (std::size_t at = 0; at < from.size();) {
       const Piece piece = next_piece(from, at);
       at += piece.text.size();
-      std::string_view put = piece.text == "$$" ? piece.text.substr(1) : piece.text;
-      if (!piece.name.empty()) {
-        if (const std::string* value = value_for(piece.name, node.component)) put = *value;
-        const std::size_t rest = from.size() - at;
-        if (put.size() > piece.text.size() && (to.size() + put.size() + rest > longest_value || put.size() > left_)) {
-          put = piece.text;
-        } else if (put.data() != piece.text.data()) {
-          left_ -= std::min(left_, put.size());
-        }
+      std::string path;
+      const std::string_view put = piece.name.empty() ? piece.instead : value_for(piece, node.component, path);
+      const std::size_t rest = from.size() - at;
+      if (put.size() > piece.text.size() && (to.size() + put.size() + rest > longest_value || put.size() > left_)) {
+        to += piece.text;
+        continue;
       }
+      if (put.data() != piece.text.data()) left_ -= std::min(left_, put.size());
       to += put;
     }
     return to;
   }
 
-  const std::string* value_for(std::string_view name, std::size_t component) const {
-    const auto known = known_.find(name);
-    if (known == known_.end() || known->second->file) return nullptr;
-    const auto found = index_.find(name);
-    return found != index_.end() && nodes_[found->second].component == component ? nullptr : &known->second->value;
+  // `path`: where that of a file is made.
+  std::string_view value_for(const Piece& piece, std::size_t component, std::string& path) const {
+    const auto known = known_.find(piece.name);
+    if (known == known_.end()) return piece.instead;
+    if (known->second->file && !(path = written_.path_of(piece.name)).empty()) return path;
+    const auto found = index_.find(piece.name);
+    if (found != index_.end() && nodes_[found->second].component == component) return piece.text;
+    return known->second->value;
   }
 
+  const VariableSet& written_;
   std::unordered_map<std::string_view, VariableSet::Entry*> known_;
   std::unordered_map<std::string_view, std::size_t> index_;  // into nodes_: those whose value may refer to something
   std::vector<Node> nodes_;
@@ -162,28 +188,6 @@ class Expansion {
   std::size_t orders_ = 0;
   std::size_t left_ = most_growth;
 };
-
-bool is_shell_special(char c) { return is_digit(c) || std::string_view("*#$@!?-").find(c) != std::string_view::npos; }
-
-// Go's os.Expand, as gitlab-runner uses it: what a '$' at `at` refers to, and how many bytes that takes.
-// `name` empty with `size` 1: a lone '$', kept; longer: bad syntax, dropped.
-struct GoReference {
-  std::string_view name;
-  std::size_t size = 1;
-};
-
-GoReference go_reference(std::string_view text, std::size_t at) {
-  const std::string_view rest = text.substr(at + 1);
-  if (rest.empty()) return {};
-  if (rest[0] == '{') {
-    const std::size_t close = rest.find('}');
-    if (close == std::string_view::npos) return {{}, 2};
-    return {rest.substr(1, close - 1), close + 2};
-  }
-  if (is_shell_special(rest[0])) return {rest.substr(0, 1), 2};
-  const std::size_t end = word_end(rest, 0);
-  return {rest.substr(0, end), end + 1};
-}
 
 std::string_view trim(std::string_view text) {
   const std::size_t start = text.find_first_not_of(" \t\r");
@@ -223,14 +227,19 @@ const VariableSet::Entry* VariableSet::find(std::string_view name) const {
 
 VariableSet VariableSet::expanded() const {
   VariableSet result = *this;
-  Expansion(result.entries_).run();
+  Expansion(result.entries_, *this).run();
   for (auto& [name, entry] : result.entries_) entry.expand = false;
   return result;
+}
+
+std::string VariableSet::path_of(std::string_view name) const {
+  return files_.empty() ? std::string() : files_ + std::string(name);
 }
 
 std::string VariableSet::expand(std::string_view text) const {
   return pipelines::expand(text, [this](std::string_view name) -> std::optional<std::string> {
     const Entry* entry = find(name);
+    if (entry && entry->file && !files_.empty()) return path_of(name);
     return entry ? std::optional(entry->value) : std::nullopt;
   });
 }
@@ -250,6 +259,21 @@ std::string expand(std::string_view text,
       result += *value;
     }
     at += reference.size;
+  }
+  return result;
+}
+
+std::string expand_existing(std::string_view text,
+                            const std::function<std::optional<std::string>(std::string_view name)>& lookup) {
+  std::string result;
+  for (std::size_t at = 0; at < text.size() && result.size() <= longest_value;) {
+    Piece piece = text[at] == '$' && text.substr(at, 2) != "$$" ? next_piece(text, at) : plain_piece(text, at);
+    // What else Go reads as a reference is none here.
+    const bool named = !piece.name.empty() && is_letter(piece.name[0]) && word_end(piece.name, 0) == piece.name.size();
+    if (!named && text[at] == '$') piece = {text.substr(at, 1), {}, {}};
+    at += piece.text.size();
+    const std::optional<std::string> value = named ? lookup(piece.name) : std::nullopt;
+    result += value ? *value : piece.text;
   }
   return result;
 }

@@ -35,14 +35,21 @@ class VariableSet {
   const Entry* find(std::string_view name) const;
   const std::map<std::string, Entry, std::less<>>& entries() const { return entries_; }
 
-  // The set with every value's references replaced by the values of this set, recursively, as GitLab does it:
-  // `$v`, `${v}` and `%v%`; `$$` stays for one `$`; unknown names, the shell's own (`$1`, `$?`) and the references
-  // within a cycle (A=$B, B=$A) are left as written; entries with expand=false, and files, are kept literal.
-  // A reference to a file is left as written too: only the job knows the path. The result's entries are all
-  // expand=false: it is not to be expanded again.
+  // The set with every value's references replaced by the values of this set, recursively: what a job sees, of which
+  // GitLab does one part (`$v`, `${v}` and `%v%`; lib/gitlab/ci/variables/collection.rb) and gitlab-runner the rest
+  // (common/spec/variables.go, os.Expand): unknown names and the shell's own (`$1`, `$?`, `${v:-x}`) become empty, but
+  // for `%v%`, which only GitLab knows; `$$` stays for one `$`. The references within a cycle (A=$B, B=$A) are left as
+  // written; entries with expand=false, and files, are kept literal. The result's entries are all expand=false: it is
+  // not to be expanded again.
   // Bounded: a value grows to at most 1 MiB, all of them together by at most 16 MiB; what would grow beyond is left
   // as written.
   VariableSet expanded() const;
+
+  // From now on a reference to a file is its path, PREFIX and its name, as in a job. Before, its content, as where
+  // GitLab itself expands (expand_file_refs).
+  void put_files_at(std::string prefix) { files_ = std::move(prefix); }
+  // Where a file is; empty: not known.
+  std::string path_of(std::string_view name) const;
 
   // Replaces references in `text` from this set (already expanded): for image names, artifact paths and the like.
   // Unknown names, and the shell's own, become empty (gitlab-runner's os.Expand); `$$` is one `$`; `%v%` is no
@@ -51,6 +58,7 @@ class VariableSet {
 
  private:
   std::map<std::string, Entry, std::less<>> entries_;
+  std::string files_;  // what their paths begin with; empty: not known
 };
 
 // A project's variable that only jobs of some environments get (docs.gitlab.com/ee/ci/environments, "Limit the
@@ -66,6 +74,11 @@ bool scope_matches(std::string_view scope, std::string_view environment);
 // The same over any source of values: what VariableSet::expand does with find().
 std::string expand(std::string_view text,
                    const std::function<std::optional<std::string>(std::string_view name)>& lookup);
+
+// GitLab's own way with names of files, refs and the like (lib/expand_variables.rb, expand_existing): `$v`, `${v}`,
+// `%v%`; unknown names are left as written.
+std::string expand_existing(std::string_view text,
+                            const std::function<std::optional<std::string>(std::string_view name)>& lookup);
 
 struct Dotenv {
   std::vector<std::pair<std::string, std::string>> variables;

@@ -1,6 +1,7 @@
 #include "executors/docker/container_spec.h"
 
 #include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
 #include <string_view>
 
@@ -117,6 +118,17 @@ Json entrypoint_json(const std::vector<std::string>& entrypoint) {
   return entrypoint.empty() ? Json{""} : Json(entrypoint);
 }
 
+// `["/bin/sh", "-c"]`, `["tini", "--", "bash", "-lc"]`.
+bool takes_text(const std::vector<std::string>& entrypoint) {
+  constexpr std::array<std::string_view, 6> shells = {"sh", "bash", "ash", "dash", "ksh", "zsh"};
+  const auto is_shell = [&](const std::string& word) {
+    return std::ranges::find(shells, std::string_view(word).substr(word.rfind('/') + 1)) != shells.end();
+  };
+  if (entrypoint.size() < 2 || !std::any_of(entrypoint.begin(), entrypoint.end() - 1, is_shell)) return false;
+  const std::string& flags = entrypoint.back();
+  return flags.size() > 1 && flags[0] == '-' && flags[1] != '-' && flags.back() == 'c';
+}
+
 }  // namespace
 
 Labels labels(const JobId& id, Kind kind) {
@@ -127,11 +139,16 @@ Labels labels(const JobId& id, Kind kind) {
           {"runner.kind", std::string(to_string(kind))}};
 }
 
+std::vector<std::string> job_command(const JobSpec& spec, const ImageInfo& image, const std::string& script) {
+  if (takes_text(spec.entrypoint.value_or(image.entrypoint))) return {script};
+  return {"sh", "-c", script};
+}
+
 std::string job_container(const JobSpec& spec, const DockerSettings& settings, const ProjectMount& project,
                           const Attachment& attachment, const std::filesystem::path& job_directory,
-                          const std::string& command) {
+                          const std::vector<std::string>& command) {
   Json body = base(spec.id, Kind::job, spec.image);
-  body["Cmd"] = {"sh", "-c", command};
+  body["Cmd"] = command;
   if (spec.entrypoint) body["Entrypoint"] = entrypoint_json(*spec.entrypoint);
   body["WorkingDir"] = spec.project_dir;
   if (!spec.image_user.empty()) body["User"] = spec.image_user;

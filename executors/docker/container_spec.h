@@ -35,10 +35,13 @@ struct Attachment {
   std::vector<std::string> aliases;
 };
 
-// The job's container. Its command is `command` for `sh -c`; the image's ENTRYPOINT stays unless the job gives one.
+// What the job's container is to run, `script` being a text for `sh`. An entrypoint that is a shell which takes its
+// text as one argument (`["/bin/sh", "-c"]`) gets just that.
+std::vector<std::string> job_command(const JobSpec&, const ImageInfo&, const std::string& script);
+// The job's container. The image's ENTRYPOINT stays unless the job gives one.
 // `job_directory` (host path, mounted at /.job) is empty where the engine is elsewhere.
 std::string job_container(const JobSpec&, const DockerSettings&, const ProjectMount&, const Attachment&,
-                          const std::filesystem::path& job_directory, const std::string& command);
+                          const std::filesystem::path& job_directory, const std::vector<std::string>& command);
 // Services do not see the project's directory: an overlay cannot be mounted twice.
 std::string service_container(const JobSpec&, const ServiceSpec&, const DockerSettings&, const Attachment&);
 // A container that only holds a network namespace on the default bridge.

@@ -94,8 +94,15 @@ std::unique_ptr<Execution> DockerExecutor::prepare(const JobSpec& spec, Notices&
     go_on(stop, "starting the container");
     box->services.wait(shared_.deaths, shared_.images, notices, stop);
     go_on(stop, "waiting for services");
-  } catch (...) {
+  } catch (const EngineError& error) {
     box.reset();  // here and now: after a throw nothing is left
+    if (error.status == 400 && std::string_view(error.what()).find("reference format") != std::string_view::npos) {
+      throw WorldError("image_pull_failure", "job " + spec.id.name + ": \"" + spec.image + "\" is no image's name",
+                       "a variable in it may have no value here");
+    }
+    throw;
+  } catch (...) {
+    box.reset();
     throw;
   }
   return std::make_unique<DockerExecution>(std::move(box));
@@ -179,7 +186,7 @@ bool DockerExecutor::start_once(Sandbox& box, const Attachment& attachment, bool
   box.workspace = overlay ? Workspace::overlay(spec) : Workspace::copy(spec);
   try {
     create(box, job_container(spec, shared_.settings, box.workspace->mount(), attachment, box.job->path(),
-                              bootstrap_script(job_mount, spec.linger)));
+                              job_command(spec, box.image, bootstrap_script(job_mount, spec.linger))));
     shared_.images.require_shell(box.image, spec.image, box.container.id());
     shared_.deaths.watch(box.container.id());
     shared_.engine.start(box.container.id());
@@ -228,7 +235,7 @@ void DockerExecutor::create_there(Sandbox& box, const Attachment& attachment) {
   fs::create_directories(box.spec.directory, error);
   box.attached.emplace(shared_.engine, box.spec, mark);
   create(box, job_container(box.spec, shared_.settings, {}, attachment, {},
-                            attached_script(job_mount, mark, box.spec.linger)));
+                            job_command(box.spec, box.image, attached_script(job_mount, mark, box.spec.linger))));
   shared_.images.require_shell(box.image, box.spec.image, box.container.id());
   shared_.deaths.watch(box.container.id());
   box.attached->put_sources(box.container.id());

@@ -27,6 +27,9 @@ namespace {
 // From the runner to us, besides signal names: end now, with all that runs.
 constexpr std::string_view kEnd = "END";
 
+// Not every sh has pipefail, and one that has not ends at the attempt (gitlab-runner's shells/bash.go asks as well).
+constexpr const char* kWithPipefail = "(set -o pipefail) 2>/dev/null && set -o pipefail\n. \"$0\"";
+
 std::optional<int> signal_number(std::string_view name) {
   for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGKILL}) {
     if (name == ::sigabbrev_np(number)) return number;
@@ -130,10 +133,14 @@ class Supervisor {
     ::sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
     if (status != nullptr) ::setenv("CI_JOB_STATUS", status, 1);
-    const char* shell = in_path("bash") ? "bash" : "sh";
     const std::string path = (path_ / script).string();
-    ::execlp(shell, shell, path.c_str(), nullptr);
-    ::dprintf(2, "cannot run %s: %s\n", shell, std::strerror(errno));
+    const bool bash = in_path("bash");
+    if (bash) {
+      ::execlp("bash", "bash", "-o", "pipefail", path.c_str(), nullptr);
+    } else {
+      ::execlp("sh", "sh", "-c", kWithPipefail, path.c_str(), nullptr);
+    }
+    ::dprintf(2, "cannot run %s: %s\n", bash ? "bash" : "sh", std::strerror(errno));
     ::_exit(127);
   }
 

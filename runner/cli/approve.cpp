@@ -159,7 +159,7 @@ int decide(const CommandLine& line, const ApproveOptions& options, Decision deci
   if (!options.output.empty() && options.output != "text" && options.output != "json") {
     throw UsageError(fmt::format("--output {}: expected text or json", options.output));
   }
-  const auto store = open_store(configuration(line));
+  const auto store = open_recorded_store(configuration(line));
   if (options.words.empty() && decision == Decision::approved) {
     return list(*store, store->waiting_runs(), options.output);
   }

@@ -124,7 +124,7 @@ int deployments(const CommandLine& line, const DeploymentOptions& options) {
   if (!options.output.empty() && options.output != "text" && options.output != "json") {
     throw UsageError(fmt::format("--output {}: expected text or json", options.output));
   }
-  const auto store = open_store(configuration(line));
+  const auto store = open_recorded_store(configuration(line));
   DeploymentFilter filter;
   if (!options.all) filter.project = project_identity(std::filesystem::absolute(options.project));
   if (!options.environment.empty()) filter.environment = options.environment;

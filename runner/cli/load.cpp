@@ -245,6 +245,7 @@ class Loading {
     asked_git_ = true;
     child_ = true;
     loaded_->git = parent.git;
+    loaded_->inputs.project = parent.inputs.project;
     for (const auto& [name, value] : parent.inputs.predefined) {
       if (name == "CI_PIPELINE_NAME" || name == payload_name) continue;
       loaded_->inputs.predefined.push_back({name, name == "CI_PIPELINE_SOURCE" ? "parent_pipeline" : value});
@@ -330,6 +331,16 @@ class Loading {
       if (asked_first && base) answer->second = changed_paths(loaded_->file.project, *base, options_.revision);
       return answer->second;
     };
+    outside.bad_ref = [this](std::string_view compare_to) -> std::optional<pipelines::BadRef> {
+      if (loaded_->inputs.changed.contains(std::string(compare_to))) return std::nullopt;
+      try {
+        auto paths = changed_paths(loaded_->file.project, std::string(compare_to), options_.revision);
+        loaded_->inputs.changed.emplace(std::string(compare_to), std::move(paths));
+      } catch (const NoSuchCommit& error) {
+        return pipelines::BadRef{error.what(), error.hint};
+      }
+      return std::nullopt;
+    };
     outside.source_paths = [this] {
       auto& paths = loaded_->inputs.source_paths;
       if (!paths) {
@@ -371,9 +382,9 @@ std::unique_ptr<Loaded> load_child(const ChildOptions& child) {
   options.includes.artifacts = child.artifacts;
   options.masked = child.masked;
   for (const auto& variable : child.variables) {
-    // They are expanded: what looks like a reference in them is none.
+    // Mostly they are expanded: what looks like a reference in them is none.
     std::string literal;
-    for (const char c : variable.value) literal += c == '$' ? "$$" : std::string(1, c);
+    for (const char c : variable.value) literal += c == '$' && !variable.expand ? "$$" : std::string(1, c);
     (variable.masked ? options.masked : options.variables)
         .push_back({variable.name, variable.masked ? variable.value : literal});
   }

@@ -1,5 +1,6 @@
 // `runner runs`, `logs`, `artifacts` and `gc`: what the store remembers.
 #include <fmt/core.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 #include <CLI/CLI.hpp>
 
@@ -17,6 +18,8 @@
 #include <thread>
 #include <vector>
 
+#include "executors/job_directory.h"
+#include "pipelines/job_variables.h"
 #include "pipelines/progress.h"
 #include "runner/cli/commands.h"
 #include "runner/cli/load.h"
@@ -92,7 +95,18 @@ const JobRow& find_job(const std::vector<JobRow>& jobs, RunId run, const std::st
   }
   std::vector<std::string_view> names;
   names.reserve(jobs.size());
-  for (const auto& job : jobs) names.push_back(job.name);
+  std::vector<std::string> instances;
+  for (const auto& job : jobs) {
+    names.push_back(job.name);
+    if (pipelines::group_name(job.name) == name) instances.push_back(executors::shell_word(job.name));
+  }
+  if (!instances.empty()) {
+    constexpr std::size_t shown = 5;
+    const std::size_t more = instances.size() - std::min(shown, instances.size());
+    instances.resize(instances.size() - more);
+    throw UsageError(fmt::format("job {} of run {} is parallel\nhint: name one of its instances: {}{}", name, run,
+                                 fmt::join(instances, ", "), more == 0 ? "" : fmt::format(" and {} more", more)));
+  }
   const std::string_view near = pipelines::nearest(name, names);
   throw UsageError(fmt::format("run {} has no job {}{}", run, name,
                                near.empty() ? std::string() : fmt::format("\nhint: did you mean {}?", near)));

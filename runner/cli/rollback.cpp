@@ -28,7 +28,7 @@ struct RollbackOptions {
 int rollback(const CommandLine& line, RollbackOptions options) {
   ExecOptions& exec = options.exec;
   Config config = configure(line, exec);
-  const auto store = open_store(config);
+  const auto store = open_recorded_store(config);
   const std::string project = project_identity(std::filesystem::absolute(options.project));
   const RollbackTarget target = find_rollback(*store, project, options.environment, options.to);
   if (!target.refused.empty()) throw UsageError(target.refused);

@@ -58,6 +58,22 @@ std::vector<std::string> tags_of(git_repository* repository) {
   return tags;
 }
 
+bool names_commit(const fs::path& path, const std::string& revision) {
+  try {
+    return git::find_commit(open_clone(path).get(), revision).has_value();
+  } catch (const NoSuchCommit&) {
+    return false;
+  }
+}
+
+std::string some_tags(std::vector<std::string> tags) {
+  constexpr std::size_t shown = 5;
+  if (tags.empty()) return "its clone has no tags; `git fetch --tags` there";
+  const bool more = tags.size() > shown;
+  if (more) tags.erase(tags.begin(), tags.end() - shown);
+  return fmt::format("a version is a tag like 1.2.3; its tags are {}{}", more ? "…, " : "", fmt::join(tags, ", "));
+}
+
 Clone open_commit(git::Repository repository, const std::string& revision, const std::string& prefix) {
   Clone clone;
   clone.repository = std::move(repository);
@@ -363,11 +379,13 @@ class Files : public pipelines::Includes {
     if (clone.empty()) clone = find_clone(project);
     if (clone.empty()) return not_configured(project);
     if (version == "~latest" || !read_partial(version).empty()) {
-      const std::string tag = highest_version(tags_of(open_clone(clone).get()), version);
-      if (tag.empty()) {
-        return IncludeFault{fmt::format("{} has no version {}", project, version), "its tags are the versions: 1.2.3"};
+      const std::vector<std::string> tags = tags_of(open_clone(clone).get());
+      const std::string tag = highest_version(tags, version);
+      if (tag.empty() && (version == "~latest" || !names_commit(clone, version))) {
+        return IncludeFault{fmt::format("{} has no version {}", project, version), some_tags(tags)};
       }
-      version = tag;
+      // As GitLab looks for it (lib/gitlab/ci/components/instance_path.rb): a shorthand first, then a tag or a branch.
+      if (!tag.empty()) version = tag;
     }
     const auto origin = place(full, version, project);
     if (const auto* fault = std::get_if<IncludeFault>(&origin)) return *fault;

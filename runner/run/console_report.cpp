@@ -196,7 +196,7 @@ void append_kept(std::string& out, const Report& report) {
 // Only where there is more than one way through the run.
 std::string critical_path_line(const Report& report) {
   const auto& path = report.end->critical_path;
-  if (path.size() < 2 || report.jobs.size() <= path.size()) return {};
+  if (path.empty() || report.jobs.size() <= path.size()) return {};
   std::string line = "critical path: ";
   for (std::size_t i = 0; i < path.size(); ++i) line += (i > 0 ? " → " : "") + on_screen(path[i]);
   return (report.width > 0 ? cut(line, report.width) : line) + "\n\n";

@@ -156,6 +156,12 @@ void TextConsole::handle(const RunStarted& e) {
     run_ = e.run;
     file_ = on_screen(e.file);
   }
+  // Its name, which has the jobs above it, is the prefix.
+  const auto parent = std::find_if(jobs_.begin(), jobs_.end(), [&](const Job& job) {
+    return job.run == e.parent && job.own_name == on_screen(e.parent_job);
+  });
+  const std::string prefix =
+      e.parent_job.empty() ? "" : (parent == jobs_.end() ? on_screen(e.parent_job) : parent->name) + " › ";
   for (const RunStarted::Job& job : e.jobs) {
     if (job.job >= by_index_.size()) by_index_.resize(job.job + std::size_t{1});
     Job& view = jobs_.emplace_back();
@@ -163,7 +169,7 @@ void TextConsole::handle(const RunStarted& e) {
     view.index = job.job;
     view.run = e.run;
     view.own_name = on_screen(job.name);
-    view.name = (e.parent_job.empty() ? "" : on_screen(e.parent_job) + " › ") + on_screen(job.name);
+    view.name = prefix + on_screen(job.name);
     view.stage = on_screen(job.stage);
   }
   pad_names();

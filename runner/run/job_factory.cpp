@@ -261,12 +261,34 @@ std::string JobFactory::confirmation(pipelines::JobIndex index) const {
   return redact(made.secrets, text);
 }
 
+// What a `trigger` job hands on, as it was written: the file's own variables even where stronger ones hide them, and
+// those that the run was started with or that jobs left (lib/gitlab/ci/variables/downstream/generator.rb). The
+// project's are there anyhow.
+VariableSet JobFactory::handed_on(pipelines::JobIndex index, const JobInputs& inputs) const {
+  const pipelines::Downstream& what = *pipeline_.jobs[index].trigger;
+  VariableSet result;
+  if (what.yaml_variables) result = plan_.yaml_variables(pipeline_, index);
+  if (!what.pipeline_variables) return result;
+  for (const auto& [name, value] : inputs.dotenv) result.set(name, value, Precedence::dotenv, /*expand=*/false);
+  for (const auto& [name, entry] : plan_.trigger_variables.entries()) {
+    if (entry.precedence != Precedence::pipeline) continue;
+    result.set(name, entry.value, entry.precedence, entry.expand, entry.masked, entry.file);
+  }
+  return result;
+}
+
 // The example of GitLab's documentation hands CI_PIPELINE_ID on, so that the child can name its parent.
 DownstreamRequest JobFactory::downstream(pipelines::JobIndex index, const JobInputs& inputs) const {
   DownstreamRequest request;
   VariableSet variables = plan_.variables(pipeline_, index);
   for (const auto& [name, value] : inputs.dotenv) variables.set(name, value, Precedence::dotenv, /*expand=*/false);
   variables.set("CI_PIPELINE_ID", std::to_string(settings_.run), Precedence::predefined, /*expand=*/false);
+  // They see all variables, but none sees them where another hides it: they are given names that nobody can write.
+  const std::string unwritable(1, '\0');
+  const VariableSet given = is_rollback(pipeline_.jobs[index]) ? VariableSet() : handed_on(index, inputs);
+  for (const auto& [name, entry] : given.entries()) {
+    variables.set(unwritable + name, entry.value, Precedence::pipeline, entry.expand, entry.masked, entry.file);
+  }
   const VariableSet expanded = variables.expanded();
   if (is_rollback(pipeline_.jobs[index])) {
     request.rollback = std::get<pipelines::RollbackStep>(*pipeline_.jobs[index].step);
@@ -274,17 +296,18 @@ DownstreamRequest JobFactory::downstream(pipelines::JobIndex index, const JobInp
     request.rollback->to = expanded.expand(request.rollback->to);
     return request;
   }
-  const pipelines::Downstream& what = *pipeline_.jobs[index].trigger;
-  request.what = &what;
-  for (const auto& [name, entry] : expanded.entries()) {
-    const bool handed_on = entry.precedence == Precedence::predefined ? false
-                           : entry.precedence == Precedence::pipeline ? what.pipeline_variables
-                                                                      : what.yaml_variables;
-    if (!handed_on) continue;
+  request.what = &*pipeline_.jobs[index].trigger;
+  // What refers to a file is handed on as it was written: its path is another in every job
+  // (lib/gitlab/ci/variables/downstream/expandable_variable_generator.rb).
+  variables.put_files_at("/");
+  const VariableSet moved = variables.expanded();
+  for (const auto& [name, entry] : given.entries()) {
+    const std::string& value = expanded.find(unwritable + name)->value;
+    const bool names_file = moved.find(unwritable + name)->value != value;
     pipelines::Variable variable;
     variable.name = name;
-    variable.value = entry.value;
-    variable.expand = false;
+    variable.value = names_file ? entry.value : value;
+    variable.expand = names_file;
     variable.masked = entry.masked;
     variable.file = entry.file;
     request.variables.push_back(std::move(variable));
@@ -418,6 +441,8 @@ JobFactory::Made JobFactory::make(const JobKey& key, const JobInputs& given) con
     variables.set(name, std::move(value), Precedence::predefined, /*expand=*/false);
   };
   const std::string job_id = job_id_of(spec.id);
+  variables.put_files_at((settings_.shell ? spec.directory / ".job" : std::filesystem::path("/.job")) /
+                         executors::file_prefix);
   predefine("CI_JOB_ID", job_id);
   predefine("CI_PIPELINE_ID", std::to_string(settings_.run));
   predefine("CI_PIPELINE_IID", std::to_string(settings_.run));

@@ -57,7 +57,7 @@ struct RunSettings {
 struct DownstreamRequest {
   const pipelines::Downstream* what = nullptr;
   std::optional<pipelines::RollbackStep> rollback;                      // expanded; in place of `what`
-  std::vector<pipelines::Variable> variables;                           // forwarded, expanded
+  std::vector<pipelines::Variable> variables;                           // forwarded; expanded, but for `expand`
   std::map<std::string, std::vector<std::filesystem::path>> artifacts;  // of the jobs it takes some from, by name
 };
 
@@ -127,6 +127,7 @@ class JobFactory {
   const std::string& name(pipelines::JobIndex index) const { return pipeline_.jobs[index].name; }
 
  private:
+  pipelines::VariableSet handed_on(pipelines::JobIndex, const JobInputs&) const;
   DownstreamRequest downstream(pipelines::JobIndex, const JobInputs&) const;
   JobInputs with_upstream(pipelines::JobIndex, const JobInputs&, Made&) const;
   TokenFacts token_facts(const JobKey&, std::string job_id, std::chrono::seconds timeout) const;

@@ -127,6 +127,7 @@ own: {image: {name: busybox, entrypoint: [env, "FROM_ENTRYPOINT=yes"]}, script: 
 none: {image: {name: "redis:7", entrypoint: [""]}, script: echo started}
 images-own: {image: "redis:7", script: echo started}
 shell: {image: {name: busybox, entrypoint: ["/bin/sh", "-c", 'exec "$0" "$@"']}, script: echo started}
+text: {image: {name: busybox, entrypoint: ["/bin/sh", "-c"]}, script: echo started, after_script: echo after}
 )");
   const Result result = project.docker();
   EXPECT_EQ(result.code, 0) << result;
@@ -134,6 +135,7 @@ shell: {image: {name: busybox, entrypoint: ["/bin/sh", "-c", 'exec "$0" "$@"']},
   EXPECT_EQ(result.printed("none"), "started\n");
   EXPECT_EQ(result.printed("images-own"), "started\n");
   EXPECT_EQ(result.printed("shell"), "started\n");
+  EXPECT_EQ(result.printed("text"), "started\nafter\n");
 }
 
 TEST(Docker, GitWorksInTheJob) {

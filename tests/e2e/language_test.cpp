@@ -749,6 +749,41 @@ after: {script: echo after}
   EXPECT_EQ(four.outcome("start"), "failed");
 }
 
+// gitlab-runner's Variables.Get() gives the path of a file.
+TEST(LanguageVariables, AReferenceToAFileIsItsPath) {
+  Project project;
+  project.file("../home/.config/runner/projects/local/project.toml",
+               "[variables]\nKC = { value = \"a $config\\n\", file = true }\n");
+  project.file("child.yml", "kid: {script: 'cat \"$KUBECONFIG\"'}\n");
+  project.pipeline(R"(
+variables: {KUBECONFIG: $KC, MORE: "--config=${KUBECONFIG}"}
+test: {script: ['cat "$KUBECONFIG"', '[ "$MORE" = "--config=$KC" ] && echo same']}
+start: {trigger: {include: child.yml, strategy: depend}}
+)");
+  for (const bool docker : {false, true}) {
+    const Result result = docker ? project.docker({"--image", "busybox"}) : project.exec();
+    EXPECT_EQ(result.code, 0) << result;
+    EXPECT_EQ(result.printed("test"), "a $config\nsame\n");
+    EXPECT_EQ(result.printed("kid"), "a $config\n");
+  }
+}
+
+// lib/gitlab/ci/variables/downstream/generator.rb: only bridge.yaml_variables are handed on.
+TEST(LanguageTrigger, TheProjectsVariablesAreTheChildsOwn) {
+  Project project;
+  project.file("../home/.config/runner/projects/local/project.toml",
+               "[variables]\nKEY = [ { value = \"scoped\", environment_scope = \"review/*\" }, { value = \"base\" } ]\n"
+               "[secrets]\nTOKEN = \"s3cr3t-of-the-project\"\n");
+  project.file("child.yml",
+               "there: {environment: review/1, script: ['echo \"[$KEY]\"']}\n"
+               "here: {script: ['echo \"[$KEY]\" $TOKEN ${#TOKEN}']}\n");
+  project.pipeline("start: {trigger: {include: child.yml, strategy: depend}}");
+  const Result result = project.exec();
+  EXPECT_EQ(result.code, 0) << result;
+  EXPECT_EQ(result.printed("there"), "[scoped]\n");
+  EXPECT_EQ(result.printed("here"), "[base] [MASKED] 21\n");
+}
+
 TEST(LanguageTrigger, WithoutAStrategyTheJobDoesNotWait) {
   Project project;
   project.file("child.yml", "slow: {script: [sleep 1, exit 1]}\n");
@@ -802,6 +837,18 @@ TEST(LanguageTrigger, AnotherProjectsPipelineIsLeftOutInOneLine) {
   const Result result = project.exec();
   EXPECT_EQ(result.code, 0) << result;
   EXPECT_THAT(result.warnings("start"), Contains(HasSubstr("the pipeline of group/other was not started")));
+}
+
+TEST(LanguageRules, ABadCompareToIsShownWhereItStands) {
+  Project project;
+  project.pipeline("a: {script: echo}\nb:\n  script: echo\n  rules:\n    - changes: {paths: [x], compare_to: nope}\n")
+      .commit();
+  for (const char* command : {"plan", "exec"}) {
+    const Result result = project.run({command});
+    EXPECT_EQ(result.code, 2) << result;
+    EXPECT_THAT(result.err, HasSubstr("pipeline.yml:5:41: error: `compare_to`: there is no commit nope in "));
+    EXPECT_THAT(result.err, HasSubstr("hint: `git fetch` first, or name another"));
+  }
 }
 
 TEST(LanguageTrigger, CtrlCStopsTheChildToo) {

@@ -245,5 +245,18 @@ TEST(Help, OfEveryCommandHasExamples) {
   EXPECT_THAT(project.run({"--version"}).out, testing::ContainsRegex("[0-9]+\\.[0-9]+"));
 }
 
+TEST(Logs, OfAParallelJobNamesItsInstances) {
+  Project project;
+  project.pipeline("bad: {parallel: 2, script: echo}\nm: {parallel: {matrix: [{A: [x, y]}]}, script: echo}\n");
+  ASSERT_EQ(project.exec().code, 0);
+  const Result logs = project.run({"logs", "bad"});
+  EXPECT_EQ(logs.code, 2) << logs;
+  EXPECT_THAT(logs.err,
+              HasSubstr("job bad of run 1 is parallel\nhint: name one of its instances: 'bad 1/2', 'bad 2/2'\n"));
+  const Result artifacts = project.run({"artifacts", "m"});
+  EXPECT_EQ(artifacts.code, 2) << artifacts;
+  EXPECT_THAT(artifacts.err, HasSubstr("name one of its instances: 'm: [x]', 'm: [y]'"));
+}
+
 }  // namespace
 }  // namespace e2e

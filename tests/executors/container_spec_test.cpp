@@ -34,7 +34,31 @@ JobSpec plain_spec() {
 TEST(ContainerSpec, PlainJob) {
   const ProjectMount mount{ProjectMount::Kind::overlay, "lowerdir=/s/base,upperdir=/s/up,workdir=/s/wk,userxattr", {}};
   expect_golden("plain", job_container(plain_spec(), {}, mount, {Attachment::Kind::bridge, {}, {}},
-                                       "/state/j/7-3-1/.job", "BOOT"));
+                                       "/state/j/7-3-1/.job", {"sh", "-c", "BOOT"}));
+}
+
+// docs.gitlab.com/ci/docker/using_docker_images, "Override the entrypoint of an image": ["/bin/sh", "-c"].
+TEST(ContainerSpec, AnEntrypointThatIsAShellGetsTheScriptAsItsText) {
+  using Words = std::vector<std::string>;
+  const auto command = [](const std::optional<Words>& own, const Words& of_the_image) {
+    JobSpec spec = plain_spec();
+    spec.entrypoint = own;
+    ImageInfo image;
+    image.entrypoint = of_the_image;
+    return job_command(spec, image, "BOOT");
+  };
+  const Words as_text = {"BOOT"};
+  const Words as_words = {"sh", "-c", "BOOT"};
+  EXPECT_EQ(command(Words{"/bin/sh", "-c"}, {}), as_text);
+  EXPECT_EQ(command(Words{"/usr/bin/env", "bash", "-lc"}, {}), as_text);
+  EXPECT_EQ(command(std::nullopt, {"/bin/bash", "-c"}), as_text);
+  EXPECT_EQ(command(std::nullopt, {}), as_words);
+  EXPECT_EQ(command(Words{""}, {"/bin/sh", "-c"}), as_words);
+  EXPECT_EQ(command(Words{}, {"/bin/sh", "-c"}), as_words);
+  EXPECT_EQ(command(Words{"/bin/sh", "-c", "exec \"$0\" \"$@\""}, {}), as_words);
+  EXPECT_EQ(command(Words{"docker-entrypoint.sh"}, {}), as_words);
+  EXPECT_EQ(command(Words{"python", "-c"}, {}), as_words);
+  EXPECT_EQ(command(Words{"/bin/sh", "--rpc"}, {}), as_words);
 }
 
 TEST(ContainerSpec, EverySetting) {
@@ -49,7 +73,7 @@ TEST(ContainerSpec, EverySetting) {
   settings.environment = {{"HTTPS_PROXY", "http://proxy:3128"}};
   const ProjectMount mount{ProjectMount::Kind::bind, {}, "/state/j/7-3-1/up"};
   expect_golden("every-setting", job_container(spec, settings, mount, {Attachment::Kind::container, "abc123", {}},
-                                               "/state/j/7-3-1/.job", "BOOT"));
+                                               "/state/j/7-3-1/.job", {"sh", "-c", "BOOT"}));
 }
 
 TEST(ContainerSpec, NoNetworkAndEngineElsewhere) {
@@ -58,7 +82,7 @@ TEST(ContainerSpec, NoNetworkAndEngineElsewhere) {
   DockerSettings settings;
   settings.privileged = true;
   settings.environment = {{"GIT_CONFIG_COUNT", "0"}};  // the administrator's own
-  expect_golden("elsewhere", job_container(spec, settings, {}, {}, {}, "BOOT"));
+  expect_golden("elsewhere", job_container(spec, settings, {}, {}, {}, {"sh", "-c", "BOOT"}));
 }
 
 TEST(ContainerSpec, Service) {

@@ -176,13 +176,42 @@ TEST(Advice, SecretsInPlainText) {
       ElementsAre("4: variable DB_PASSWORD has what seems to be a secret in plain text",
                   "5: variable API_KEY has what seems to be a secret in plain text",
                   "6: variable ROOT_PASSWORD has what seems to be a secret in plain text"));
+  EXPECT_THAT(advice("a: {script: make}\nvariables: {DB_PASS: s3cr3t-Word}\n"),
+              ElementsAre("2: variable DB_PASS has what seems to be a secret in plain text"));
+  const std::string jwt = "eyJhbGciOiJIUzI1NiJ9." + std::string("eyJzdWIiOiIxMjM0NTYifQ") + ".aB3dE6gH9jK2mN5pQ8sTxyz0";
+  EXPECT_THAT(advice("a: {script: 'curl -H " + jwt + "'}\n"),
+              ElementsAre("1: a command of job \"a\" has what looks like a JSON Web Token in plain text"));
   for (const char* harmless :
-       {"POSTGRES_PASSWORD: postgres", "TOKEN: $CI_JOB_TOKEN", "SECRET: ''", "TOKEN_FILE: aB3dE6gH9jK2mN5pQ8sT",
-        "CACHE_KEY: abcdef123456", "PASSWORD: 'true'", "PASSWORD: 12345678", "DB_PASSWORD: a1",
-        "VAULT_TOKEN: /run/secrets/token1A", "KEY: password123"}) {
+       {"POSTGRES_PASSWORD: postgres", "BYPASS: aB3dE6gH9", "TOKEN: $CI_JOB_TOKEN", "SECRET: ''",
+        "TOKEN_FILE: aB3dE6gH9jK2mN5pQ8sT", "CACHE_KEY: abcdef123456", "PASSWORD: 'true'", "PASSWORD: 12345678",
+        "DB_PASSWORD: a1", "VAULT_TOKEN: /run/secrets/token1A", "KEY: password123"}) {
     EXPECT_THAT(advice("a: {script: make}\nvariables:\n  " + std::string(harmless) + "\n"), IsEmpty()) << harmless;
   }
   EXPECT_THAT(advice("a: {script: aws --key AKIAIOSFODNN7EXAMPLE}\n"), IsEmpty()) << "Amazon's own example";
+}
+
+// At the command itself: a script may be long, and may come from a template.
+TEST(Advice, SecretsInCommandsAreShownWhereTheyStand) {
+  const std::string token = "glpat-" + std::string("aB3dE6gH9jK2mN5pQ8sT");
+  EXPECT_THAT(advice("a:\n  before_script:\n    - echo\n    - login " + token +
+                     "\n  script:\n    - - echo\n      - echo " + token + "\n  after_script: logout " + token + "\n"),
+              ElementsAre("4: a command of job \"a\" has what looks like a GitLab token in plain text",
+                          "7: a command of job \"a\" has what looks like a GitLab token in plain text",
+                          "8: a command of job \"a\" has what looks like a GitLab token in plain text"));
+}
+
+TEST(Advice, PasswordsInAddresses) {
+  const std::string open = "https://user:" + std::string("pass@");
+  EXPECT_THAT(
+      advice("variables:\n  URL: " + open + "host/x\na: {script: 'git clone " + open + "host.example.com/x'}\n"),
+      ElementsAre("2: variable URL has what looks like a password in an address in plain text",
+                  "3: a command of job \"a\" has what looks like a password in an address in plain text"));
+  for (const char* harmless : {"https://user:$PASSWORD@host", "https://user:${PASSWORD}@host", "https://user@host",
+                               "https://host:8080/a@b", "https://user:***@host", "https://user:<password>@host",
+                               "https://host/a:b@c", "https://user:%PASSWORD%@host"}) {
+    EXPECT_THAT(advice("a: {script: make}\nvariables:\n  URL: '" + std::string(harmless) + "'\n"), IsEmpty())
+        << harmless;
+  }
 }
 
 }  // namespace

@@ -1,9 +1,11 @@
 // `spec:inputs`, from docs.gitlab.com/ee/ci/inputs and /ee/ci/yaml/#spec.
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <string>
 #include <vector>
 
+#include "pipelines/input_blocks.h"
 #include "tests/pipelines/fake_includes.h"
 
 namespace pipelines {
@@ -89,7 +91,66 @@ TEST_F(Spec, AValueThatStandsAloneKeepsItsType) {
 }
 
 TEST_F(Spec, ListsBecomeJsonInTexts) {
-  EXPECT_EQ(line("{l: {type: array}}", "\"echo '$[[ inputs.l ]]'\"", "{l: [1]}"), "echo '[\n  1\n]'");
+  EXPECT_EQ(line("{l: {type: array}}", "\"echo '$[[ inputs.l ]]'\"", "{l: [1, {a: b}]}"), "echo '[1,{\"a\":\"b\"}]'");
+  // Within quotes also where it stands alone (lib/gitlab/ci/config/interpolation/text_template.rb, to_json).
+  EXPECT_EQ(line("{l: {type: array}}", "'$[[ inputs.l ]]'", "{l: [a, b]}"), "[\"a\",\"b\"]");
+  EXPECT_EQ(line("{l: {type: array}}", "$[[ inputs.l ]]", "{l: [only]}"), "only");
+}
+
+TEST_F(Spec, EveryBadBlockOfATextIsTold) {
+  const std::string said =
+      wrong("{a: {default: x}}",
+            "k: {script: 'echo $[[ inputs.zz ]] $[[ inputs.a ]] $[[ inputs.a | nofn ]] $[[ foo.bar ]] $[[ '}");
+  EXPECT_NE(said.find("there is no input \"zz\""), std::string::npos) << said;
+  EXPECT_NE(said.find("there is no function `nofn`"), std::string::npos) << said;
+  EXPECT_NE(said.find("`$[[ foo.bar ]]` names nothing"), std::string::npos) << said;
+}
+
+// 10 MB of them may stand in one text.
+TEST_F(Spec, ManyBlocksInOneTextTakeNoTime) {
+  std::string blocks;
+  for (int i = 0; i < 200'000; ++i) blocks += "$[[ inputs.a ]]";
+  fake.includes.files = {{"a.yml", "spec: {inputs: {a: {default: x}}}\n---\nj: {script: '" + blocks + "'}\n"}};
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_EQ(read("include: a.yml\n").jobs.at(0).script.main.at(0), std::string(200'000, 'x'));
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(8));
+}
+
+TEST(BlockFinder, IsLinearWhateverTheText) {
+  const std::vector<std::string> pieces = {"$[[ a ]]",
+                                           "$[[",
+                                           "$[[\n",
+                                           "$[[ $[[ ]",
+                                           "\xEF\xA3\xB0",
+                                           "$\xEF\xA3\xB0",
+                                           "$[[\n\xEF\xA3\xB0",
+                                           "$[[ \xEF\xA3\xB0 a \xDF\xBF"};
+  for (const std::string& piece : pieces) {
+    for (const char* end : {"", "]]", "\n]]", "\xDF\xBF"}) {
+      std::string text;
+      while (text.size() < 3'000'000) text += piece;
+      text += end;
+      const auto begin = std::chrono::steady_clock::now();
+      BlockFinder blocks(text);
+      while (blocks.next()) {
+      }
+      EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(5)) << piece << end;
+    }
+  }
+}
+
+TEST(BlockFinder, FindsEachOnItsLine) {
+  const auto found = [](std::string_view text) {
+    std::string all;
+    BlockFinder blocks(text);
+    while (const auto block = blocks.next()) all += "<" + block->content + ">";
+    return all;
+  };
+  EXPECT_EQ(found("a $[[ b ]] c $[[d]]$[[ ]]$[[]]"), "<b><d>");
+  EXPECT_EQ(found("$[[ open\n$[[ b ]]"), "<b>");
+  EXPECT_EQ(found("$[[ open $[[ b ]]"), "<open $[[ b>");
+  EXPECT_EQ(found("$[[ open"), "");
+  EXPECT_EQ(found("$[[ open \xEF\xA3\xB0 b` c \xDF\xBF\n$[[ d ]]"), "<b, c><d>");
 }
 
 TEST_F(Spec, BlocksInFlowStyle) {
@@ -244,7 +305,8 @@ TEST_F(Spec, HeadersThatAreWrong) {
   EXPECT_EQ(fake.said("spec: {inputs: {}}\nj: {script: x}\n"),
             "pipeline.yml:1:7: `spec` must stand in a header of its own | end the header with a line `---`\n");
   EXPECT_EQ(fake.said("spec: {inputs: {stage: {default: x}}}\n---\nj: {script: $[[ inputs.stgae ]] $[[ inputs.x ]]}\n"),
-            "pipeline.yml:3:13: there is no input \"stgae\" | did you mean \"stage\"?\n");
+            "pipeline.yml:3:13: there is no input \"stgae\" | did you mean \"stage\"?\n"
+            "pipeline.yml:3:13: there is no input \"x\" | define it in the header, below `spec: { inputs: … }`\n");
   EXPECT_EQ(
       fake.said("spec:\n---\nj: {script: x}\n---\nk: {script: x}\n"),
       "pipeline.yml:4:1: a second YAML document begins here | a pipeline file is one document, after a header with "

@@ -214,6 +214,67 @@ TEST(Plan, PatternsAndComparisonsExpandVariablesAndFactsAreAskedOnce) {
   }
 }
 
+TEST(Plan, ChangesSeeWhatValuesReferTo) {
+  World world;
+  world.set("TOP", "src");
+  world.set("BASE", "main");
+  Names asked;
+  world.facts.changed_paths = [&](std::string_view base) -> std::optional<Names> {
+    asked.emplace_back(base);
+    return Names{"src/a"};
+  };
+  world.facts.source_paths = [] { return Names{"src/a"}; };
+  const auto add = [&](const std::string& name, const Rule& rule) {
+    Job& made = world.add(job(name));
+    Variable dir, target;
+    dir.name = "DIR", dir.value = "$TOP";
+    target.name = "TARGET", target.value = "${BASE}";
+    made.variables = {dir, target};
+    made.rules = {rule};
+  };
+  Rule changes, compared, exists, unknown;
+  changes.changes = Names{"$DIR/*"};
+  compared.changes = Names{"$DIR/*"};
+  compared.compare_to = "$TARGET";
+  exists.exists = Names{"$DIR/a"};  // these see the values as they were written
+  unknown.changes = Names{"$NOWHERE/*", "src/$NOWHERE"};
+  add("changes", changes);
+  add("compared", compared);
+  add("exists", exists);
+  add("unknown", unknown);
+  world.make();
+  EXPECT_EQ(world.included(), (Names{"changes", "compared"}));
+  EXPECT_EQ(asked, (Names{"", "main"}));
+}
+
+TEST(Plan, CompareToThatNamesNothingIsAnError) {
+  World world;
+  world.facts.bad_ref = [](std::string_view ref) -> std::optional<BadRef> {
+    if (ref == "main") return std::nullopt;
+    return BadRef{"there is no commit " + std::string(ref), "name another"};
+  };
+  world.facts.changed_paths = [](std::string_view) { return Names{"src/a"}; };
+  Rule good, bad, unreached;
+  good.changes = bad.changes = unreached.changes = Names{"src/*"};
+  good.compare_to = "main";
+  bad.compare_to = "nope";
+  bad.compare_to_mark = {0, 7, 9};
+  unreached = bad;
+  unreached.condition = rule_if("$NOT_SET").condition;
+  world.add(job("good")).rules = {good};
+  world.add(job("bad")).rules = {bad};
+  world.add(job("like it")).rules = {bad};
+  world.add(job("unreached")).rules = {unreached};
+  world.make();
+  ASSERT_EQ(world.plan.diagnostics.size(), 1U);
+  const Diagnostic& said = world.plan.diagnostics[0];
+  EXPECT_EQ(said.severity, Severity::error);
+  EXPECT_EQ(said.message, "`compare_to`: there is no commit nope");
+  EXPECT_EQ(said.hint, "name another");
+  EXPECT_EQ(said.mark.line, 7U);
+  EXPECT_TRUE(world["good"].included);
+}
+
 TEST(Plan, ManualIsOptionalForAJobAndBlocksForARule) {
   World world;
   world.add(job("job")).when = When::manual;
@@ -233,6 +294,9 @@ TEST(Plan, ManualIsOptionalForAJobAndBlocksForARule) {
   Job& turned = world.add(job("turned"));
   turned.when = When::manual;
   turned.rules = {rule_if("null == null", When::on_success)};
+  Job& twice = world.add(job("twice"));
+  twice.when = When::manual;
+  twice.rules = {rule_if("null == null", When::manual)};
   world.make();
   EXPECT_TRUE(world["job"].allow_failure.any);
   EXPECT_FALSE(world["rule"].allow_failure.any);
@@ -240,7 +304,8 @@ TEST(Plan, ManualIsOptionalForAJobAndBlocksForARule) {
   EXPECT_FALSE(world["off"].allow_failure.any);
   EXPECT_TRUE(world["optional"].allow_failure.any);
   EXPECT_EQ(world["codes"].allow_failure.exit_codes, std::vector<int>{42});
-  EXPECT_FALSE(world["turned"].allow_failure.any);
+  EXPECT_TRUE(world["turned"].allow_failure.any);  // lib/gitlab/ci/config/entry/job.rb, ignored?: the job's own `when`
+  EXPECT_TRUE(world["twice"].allow_failure.any);
   EXPECT_EQ(world["both"].when, When::manual);
 }
 

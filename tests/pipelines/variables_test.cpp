@@ -57,10 +57,41 @@ TEST(Variables, ReplacesEveryFormOfReference) {
   EXPECT_EQ(in("[$empty]"), "[]");
   EXPECT_EQ(in("$$v $$$v"), "$v $x");
   EXPECT_EQ(in("%%v% 100% %v"), "%%v% 100% %v");
-  EXPECT_EQ(in("$unknown ${unknown} %unknown%"), "$unknown ${unknown} %unknown%");
-  EXPECT_EQ(in("$1 $? $@ $# ${1} $ ${} ${v"), "$1 $? $@ $# ${1} $ ${} ${v");
-  EXPECT_EQ(in("${v:-default} $(v)"), "${v:-default} $(v)");
   EXPECT_EQ(in("cost: 5$"), "cost: 5$");
+}
+
+// gitlab-runner's part: common/spec/variables.go, os.Expand.
+TEST(Variables, WhatNobodyKnowsBecomesEmpty) {
+  const auto in = [](const std::string& text) { return expanded({{"v", "x"}, {"T", text}}, "T"); };
+  EXPECT_EQ(in("$unknown"), "");
+  EXPECT_EQ(in("mr-$unknown-${unknown}"), "mr--");
+  EXPECT_EQ(in("%unknown% %H%M%S"), "%unknown% %H%M%S");  // GitLab leaves it, the runner knows no such form
+  EXPECT_EQ(in("$1 $? $@ $# ${1} $"), "     $");
+  EXPECT_EQ(in("a${}b${v"), "abv");
+  EXPECT_EQ(in("${v:-default}|$(v)"), "|$(v)");
+  EXPECT_EQ(in("$$unknown $${v} $$1"), "$unknown ${v} $1");
+  EXPECT_EQ(expanded({{"A", "<$unknown>"}, {"B", "[$A]"}}, "B"), "[<>]");
+}
+
+TEST(Variables, ExpandExistingLeavesWhatIsUnknown) {
+  const VariableSet set = set_of({{"v", "x"}, {"nested", "$v"}});
+  const auto in = [&](std::string_view text) {
+    return expand_existing(text, [&](std::string_view name) -> std::optional<std::string> {
+      const VariableSet::Entry* entry = set.find(name);
+      return entry ? std::optional(entry->value) : std::nullopt;
+    });
+  };
+  EXPECT_EQ(in("$v/${v}/%v%"), "x/x/x");
+  EXPECT_EQ(in("$nested"), "$v");
+  EXPECT_EQ(in("$unknown/${unknown}/%unknown%"), "$unknown/${unknown}/%unknown%");
+  EXPECT_EQ(in("$1 $? ${v:-d} ${v $$ 5$ 100%"), "$1 $? ${v:-d} ${v $$ 5$ 100%");
+  EXPECT_EQ(in("$$v"), "$x");
+}
+
+TEST(Variables, ManyUnclosedBracesTakeNoTime) {
+  std::string value;
+  for (int i = 0; i < 300'000; ++i) value += "${";
+  EXPECT_EQ(expanded({{"A", value}}, "A"), "");
 }
 
 TEST(Variables, ExpandsNestedOnesWhateverTheirOrder) {
@@ -85,13 +116,24 @@ TEST(Variables, LiteralOnesAndFilesAreLeftAlone) {
   set.set("RAW", "$A", Precedence::job, false);
   set.set("FILE", "$A content", Precedence::job, true, false, true);
   set.set("USES", "$RAW $FILE", Precedence::job);
+  set.put_files_at("/dir/file.");
   const VariableSet result = set.expanded();
   EXPECT_EQ(result.find("RAW")->value, "$A");
   EXPECT_EQ(result.find("FILE")->value, "$A content");
-  EXPECT_EQ(result.find("USES")->value, "$A $FILE");
+  EXPECT_EQ(result.find("USES")->value, "$A /dir/file.FILE");
   EXPECT_FALSE(result.find("USES")->expand);
   EXPECT_TRUE(result.find("FILE")->file);
-  EXPECT_EQ(result.expanded().find("USES")->value, "$A $FILE");
+  EXPECT_EQ(result.expanded().find("USES")->value, "$A /dir/file.FILE");
+  EXPECT_EQ(result.expand("${FILE}.bak"), "/dir/file.FILE.bak");
+}
+
+// GitLab's server has no file: expand_file_refs.
+TEST(Variables, AFileIsItsContentWhereNoJobIs) {
+  VariableSet set;
+  set.set("FILE", "$A content", Precedence::job, true, false, true);
+  set.set("USES", "<$FILE>", Precedence::job);
+  EXPECT_EQ(set.expanded().find("USES")->value, "<$A content>");
+  EXPECT_EQ(set.expanded().expand("$FILE"), "$A content");
 }
 
 TEST(Variables, GrowthIsBounded) {

@@ -153,9 +153,29 @@ TEST_F(IncludeFiles, Components) {
   EXPECT_THAT(
       component("gitlab.com/group/components/none@1.0.0"),
       HasSubstr("has no component none at 1.0.0 / it would be templates/none.yml or templates/none/template.yml"));
-  EXPECT_THAT(component("gitlab.com/group/components/deploy@3"), HasSubstr("has no version 3"));
+  EXPECT_THAT(component("gitlab.com/group/components/deploy@3"),
+              HasSubstr("has no version 3 / a version is a tag like 1.2.3; its tags are 1.0.0, 1.2.0, 2.0.0-rc1"));
   EXPECT_THAT(component("gitlab.com/group/components/deploy"), HasSubstr("is no component"));
   EXPECT_THAT(component("gitlab.com/group/nowhere/deploy@1"), HasSubstr("group/nowhere is not known here"));
+}
+
+// lib/gitlab/ci/components/instance_path.rb: shorthand, then tag, then branch.
+TEST_F(IncludeFiles, AComponentsVersionMayLookLikeAShorthand) {
+  const GitRepository repo(dir / "components");
+  repo.commit("templates/deploy.yml", "one");
+  repo.git("tag 25.5");
+  repo.git("branch 7");
+  repo.commit("templates/deploy.yml", "two");
+  repo.git("tag 1");
+  repo.commit("templates/deploy.yml", "three");
+  repo.git("tag 1.4.0");
+  repo.commit("templates/deploy.yml", "next");
+  write(dir / "project/pipeline.yml", "x");
+  settings.projects = {{"group/components", (dir / "components").string()}};
+  EXPECT_EQ(component("gitlab.com/group/components/deploy@25.5"), "one");
+  EXPECT_EQ(component("gitlab.com/group/components/deploy@7"), "one");
+  EXPECT_EQ(component("gitlab.com/group/components/deploy@1"), "three");
+  EXPECT_THAT(component("gitlab.com/group/components/deploy@2"), HasSubstr("has no version 2"));
 }
 
 TEST(HighestVersion, IsNoPrerelease) {

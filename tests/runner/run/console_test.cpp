@@ -101,6 +101,28 @@ std::vector<json> objects(const std::string& text) {
   return all;
 }
 
+TEST(PlainConsole, JobsOfChildPipelinesHaveTheNamesOfAllAbove) {
+  const std::string text = told(ConsoleKind::plain, [](Observer& console) {
+    console.on(run_of({"t"}));
+    RunStarted child = run_of({"t", "u"});
+    child.run = 8;
+    child.parent = 7;
+    child.parent_job = "t";
+    for (auto& job : child.jobs) job.job += 10;
+    console.on(child);
+    RunStarted grandchild = run_of({"t"});
+    grandchild.run = 9;
+    grandchild.parent = 8;
+    grandchild.parent_job = "t";
+    for (auto& job : grandchild.jobs) job.job += 20;
+    console.on(grandchild);
+    for (const std::uint32_t job : {20U, 13U, 10U, 0U}) console.on(ended(job, Outcome::passed));
+    console.on(run_ended(Verdict::passed));
+  });
+  EXPECT_THAT(text, HasSubstr("t › t › t "));
+  EXPECT_THAT(text, HasSubstr("t › u"));
+}
+
 TEST(JsonConsole, SaysEverythingInOneObjectALine) {
   const auto all = objects(told(ConsoleKind::json, [](Observer& console) {
     console.on(run_of({"build", "deploy"}));
