@@ -47,6 +47,7 @@ HelperResult run_helper(std::vector<std::string> arguments, std::string_view inp
   ::posix_spawnattr_setsigdefault(&attributes, &signals);
 
   std::vector<char*> argv;
+  argv.reserve(arguments.size() + 1);
   for (std::string& argument : arguments) argv.push_back(argument.data());
   argv.push_back(nullptr);
   pid_t child = -1;

@@ -93,7 +93,7 @@ http::Request Caller::signed_request(const http::Request& request, const AccessK
   return result;
 }
 
-http::Response Caller::call(std::string_view operation, http::Request request, Repeat repeat,
+http::Response Caller::call(std::string_view operation, const http::Request& request, Repeat repeat,
                             const std::stop_token& stop) {
   const std::scoped_lock lock(mutex_);
   bool renewed = false;
@@ -140,7 +140,7 @@ nlohmann::json Caller::json(std::string_view operation, const nlohmann::json& pa
                      {"X-Amz-Target", fmt::format("{}.{}", options_.service.target, operation)}};
   request.body =
       parameters.is_null() ? "{}" : parameters.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-  const http::Response response = call(operation, std::move(request), repeat, stop);
+  const http::Response response = call(operation, request, repeat, stop);
   if (response.body.empty()) return nlohmann::json::object();
   nlohmann::json answer = nlohmann::json::parse(response.body, nullptr, /*allow_exceptions=*/false);
   if (!answer.is_object()) {
@@ -157,7 +157,7 @@ Element Caller::form(std::string_view operation, const nlohmann::json& parameter
   request.url = options_.endpoint.url + "/";
   request.headers = {{"Content-Type", "application/x-www-form-urlencoded; charset=utf-8"}};
   request.body = form_of(options_.service, operation, parameters);
-  const http::Response response = call(operation, std::move(request), repeat, stop);
+  const http::Response response = call(operation, request, repeat, stop);
   std::optional<Element> root = parse_xml(response.body);
   if (!root || root->name != fmt::format("{}Response", operation)) {
     throw CallError(fmt::format("{} {}: the answer is not understood", options_.service.signing_name, operation),
@@ -170,7 +170,7 @@ Element Caller::form(std::string_view operation, const nlohmann::json& parameter
 http::Response Caller::rest(std::string_view operation, http::Request request, const std::string& target, Repeat repeat,
                             const std::stop_token& stop) {
   request.url = options_.endpoint.url + target;
-  return call(operation, std::move(request), repeat, stop);
+  return call(operation, request, repeat, stop);
 }
 
 }  // namespace executors::aws

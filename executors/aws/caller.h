@@ -86,7 +86,7 @@ class Caller {
   const Options& options() const { return options_; }
 
  private:
-  http::Response call(std::string_view operation, http::Request, Repeat, const std::stop_token&);
+  http::Response call(std::string_view operation, const http::Request&, Repeat, const std::stop_token&);
   http::Request signed_request(const http::Request&, const AccessKey*) const;
 
   Options options_;

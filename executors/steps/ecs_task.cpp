@@ -52,8 +52,6 @@ class OneTask {
  private:
   void find_definition() {
     aws::TaskChanges changes;
-    changes.cpu = step_.cpu;
-    changes.memory = step_.memory;
     container_ = step_.container;
     if (container_.empty()) container_ = only_container();
     if (!step_.image.empty()) changes.images = {{container_, step_.image}};
@@ -129,6 +127,8 @@ class OneTask {
       }
       overrides["containerOverrides"] = json::array({one});
     }
+    if (!step_.cpu.empty()) overrides["cpu"] = step_.cpu;
+    if (!step_.memory.empty()) overrides["memory"] = step_.memory;
     if (!overrides.empty()) result["overrides"] = overrides;
     for (const auto& [key, value] : step_.tags) result["tags"].push_back({{"key", key}, {"value", value}});
     return result;

@@ -271,6 +271,7 @@ class Doctor {
 
   static std::string names_of(const std::vector<KeptJob>& kept) {
     std::vector<std::string> names;
+    names.reserve(kept.size());
     for (const KeptJob& job : kept) names.push_back(job.job);
     return fmt::format("{}", fmt::join(names, ", "));
   }

@@ -73,6 +73,24 @@ TEST(Examples, NodeTodo) {
   EXPECT_THAT(tags, AllOf(HasSubstr(project.git("rev-parse HEAD")), HasSubstr("feature-e2e-test")));
 }
 
+TEST(Examples, NodeTodoIsStoppedByAVulnerableFile) {
+  Project project;
+  copy_example(project, "node-todo");
+  project.file("public/handlebars.js", "/**! @license handlebars v4.0.11 */\n");
+  project.file("pipeline.yml", project.read("pipeline.yml") +
+                                   "\nlook:\n  stage: .post\n  when: always\n  needs: [scan]\n  script: ['echo high "
+                                   "$RETIRE_HIGH of $RETIRE_FINDINGS']\n");
+  const Result result = project.docker({"scan", "look", "--needs"}, set_up());
+  EXPECT_EQ(result.code, 1) << result;
+  EXPECT_EQ(result.outcome("scan"), "failed");
+  EXPECT_THAT(result.message("scan"), HasSubstr("severity high or above"));
+  EXPECT_THAT(result.log("scan"), AllOf(HasSubstr("handlebars 4.0.11"), HasSubstr("public/handlebars.js")));
+  const std::string kept = project.run({"artifacts", "scan"}).out;
+  EXPECT_THAT(kept, AllOf(HasSubstr("cyclonedx.json"), HasSubstr("retire.sarif"), HasSubstr("retire.xml"),
+                          HasSubstr("retire.json")));
+  EXPECT_THAT(result.printed("look"), testing::MatchesRegex("high [1-9][0-9]* of [1-9][0-9]*\n"));
+}
+
 TEST(Examples, NodeTodoIsStoppedByAFailingTest) {
   Project project;
   copy_example(project, "node-todo");

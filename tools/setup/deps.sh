@@ -14,7 +14,7 @@ build=(
   libgtest-dev libgmock-dev libbenchmark-dev
 )
 engine=(docker.io docker-registry mmdebstrap busybox-static iptables ca-certificates curl git)
-test=(awscli git iproute2 openssh-client openssl procps python3 python3-botocore python3-jsonschema python3-ruamel.yaml sqlite3 xz-utils)
+test=(awscli git packer iproute2 openssh-client openssl procps python3 python3-botocore python3-jsonschema python3-ruamel.yaml sqlite3 xz-utils)
 format=(clang-format)
 check=(clang clang-format clang-tidy libclang-rt-dev shellcheck)
 bench=(rsync) # of the peer that the benchmarks measure
