@@ -113,6 +113,7 @@ class Context {
   // What `find` gave at its first use: it is the same after a restart.
   Facts remember(std::string_view name, const std::function<Facts()>& find);
   std::optional<Facts> remembered(std::string_view name) const;
+  bool was_begun(std::string_view name) const { return parts_.journal.find(name).has_value(); }
   void note(std::string_view name, const Facts&);  // to be remembered, in place of what was
 
   // Asks until `look` is true, or `pace.wait` is over (false). A look that fails for the world's sake (throttled,

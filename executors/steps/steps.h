@@ -10,6 +10,7 @@
 
 namespace executors::steps {
 
+JobResult run_step(const pipelines::AsgDeploy&, Context&);
 JobResult run_step(const pipelines::EcsDeploy&, Context&);
 JobResult run_step(const pipelines::EcsTask&, Context&);
 JobResult run_step(const pipelines::RetireScan&, Context&);  // with a sandbox

@@ -66,12 +66,16 @@ std::string question_of(const WaitingJob& job) {
   return start + (start.empty() || job.text.empty() ? "" : ": ") + on_screen(job.text);
 }
 
-int list(const Store& store, const std::vector<RunId>& runs, const std::string& output) {
+std::vector<WaitingJob> waiting_in(const Store& store, const std::vector<RunId>& runs) {
   std::vector<WaitingJob> waiting;
   for (const RunId run : runs) {
     const std::vector<WaitingJob> of_run = all_waiting(store, run);
     waiting.insert(waiting.end(), of_run.begin(), of_run.end());
   }
+  return waiting;
+}
+
+int print(const std::vector<WaitingJob>& waiting, const std::string& output) {
   if (output == "json") {
     json array = json::array();
     for (const WaitingJob& job : waiting) array.push_back(json_of(job));
@@ -159,15 +163,18 @@ int decide(const CommandLine& line, const ApproveOptions& options, Decision deci
   if (!options.output.empty() && options.output != "text" && options.output != "json") {
     throw UsageError(fmt::format("--output {}: expected text or json", options.output));
   }
-  const auto store = open_recorded_store(configuration(line));
+  const Config config = configuration(line);
   if (options.words.empty() && decision == Decision::approved) {
-    return list(*store, store->waiting_runs(), options.output);
+    const auto store = open_existing_store(config);
+    return print(store ? waiting_in(*store, store->waiting_runs()) : std::vector<WaitingJob>(), options.output);
   }
+  const auto store = open_recorded_store(config);
   const RunAndWords asked = run_and_words(*store, options.words);
   // What is let go on is never guessed.
   if (!asked.said)
     throw UsageError(fmt::format("which run?\nhint: runner {} RUN JOB; `runner approve` lists what waits", verb));
-  if (asked.words.empty() && decision == Decision::approved) return list(*store, {asked.run}, options.output);
+  if (asked.words.empty() && decision == Decision::approved)
+    return print(waiting_in(*store, {asked.run}), options.output);
   if (asked.words.empty()) {
     throw UsageError(fmt::format("which job?\nhint: `runner approve {}` lists what waits", asked.run));
   }

@@ -124,13 +124,13 @@ int deployments(const CommandLine& line, const DeploymentOptions& options) {
   if (!options.output.empty() && options.output != "text" && options.output != "json") {
     throw UsageError(fmt::format("--output {}: expected text or json", options.output));
   }
-  const auto store = open_recorded_store(configuration(line));
+  const auto store = open_existing_store(configuration(line));
   DeploymentFilter filter;
   if (!options.all) filter.project = project_identity(std::filesystem::absolute(options.project));
   if (!options.environment.empty()) filter.environment = options.environment;
   filter.limit = options.limit;
-  const std::vector<RunId> driven = store->driven_runs();
-  const std::vector<DeploymentRow> rows = store->deployments(filter);
+  const std::vector<RunId> driven = store ? store->driven_runs() : std::vector<RunId>();
+  const std::vector<DeploymentRow> rows = store ? store->deployments(filter) : std::vector<DeploymentRow>();
   if (options.output == "json") {
     json array = json::array();
     for (const DeploymentRow& row : rows) array.push_back(json_of(row, driven));

@@ -356,8 +356,9 @@ void refuse_jobs_without_image(const Loaded& loaded, const std::string& default_
 
 // Those that make_step_executor has. The rest is read and checked, and must not be passed over in silence.
 bool is_carried_out(const pipelines::Step& step) {
+  if (const auto* group = std::get_if<pipelines::AsgDeploy>(&step)) return !group->blue_green();
   return std::holds_alternative<pipelines::EcsDeploy>(step) || std::holds_alternative<pipelines::EcsTask>(step) ||
-         std::holds_alternative<pipelines::RetireScan>(step);
+         std::holds_alternative<pipelines::RetireScan>(step) || std::holds_alternative<pipelines::RollbackStep>(step);
 }
 
 void refuse_what_is_not_carried_out(const Loaded& loaded) {
