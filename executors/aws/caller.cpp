@@ -80,8 +80,9 @@ World real_world() {
 
 Caller::Caller(Options options) : options_(std::move(options)) {}
 
-http::Request Caller::signed_request(const http::Request& request, const AccessKey* key) const {
+http::Request Caller::signed_request(const http::Request& request, const AccessKey* key, Repeat repeat) const {
   http::Request result = request;
+  result.repeatable = repeat != Repeat::never;
   result.ca_bundle = options_.ca_bundle;
   if (key != nullptr) {
     const Scope scope{std::string(options_.service.signing_name), options_.region, options_.world.now() + skew_};
@@ -101,7 +102,7 @@ http::Response Caller::call(std::string_view operation, const http::Request& req
   for (int number = 1;; ++number) {
     std::optional<Credentials> credentials;
     if (options_.credentials) credentials = options_.credentials->get(stop);
-    Attempt result = attempt(http_, signed_request(request, credentials ? &credentials->key : nullptr), stop);
+    Attempt result = attempt(http_, signed_request(request, credentials ? &credentials->key : nullptr, repeat), stop);
     if (result.ok()) return std::move(result.response);
 
     bool again = number < options_.attempts && may_repeat(repeat, result.trouble);

@@ -87,7 +87,7 @@ class Caller {
 
  private:
   http::Response call(std::string_view operation, const http::Request&, Repeat, const std::stop_token&);
-  http::Request signed_request(const http::Request&, const AccessKey*) const;
+  http::Request signed_request(const http::Request&, const AccessKey*, Repeat) const;
 
   Options options_;
   std::chrono::seconds skew_{0};  // what the service's clock is ahead of ours

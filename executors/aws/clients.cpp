@@ -1,5 +1,6 @@
 #include "executors/aws/clients.h"
 
+#include <charconv>
 #include <utility>
 
 #include "executors/aws/credentials.h"
@@ -12,7 +13,14 @@ Clients::Clients(Settings settings, World world)
       world_(std::move(world)),
       profiles_(std::make_shared<const Profiles>(settings_)),
       region_(region_of(settings_, *profiles_)),
-      credentials_(credentials_of(settings_, profiles_, world_)) {}
+      credentials_(credentials_of(settings_, profiles_, world_)) {
+  if (const std::string_view asked = settings_.variable("AWS_MAX_ATTEMPTS"); !asked.empty()) {
+    const auto [end, error] = std::from_chars(asked.data(), asked.data() + asked.size(), attempts_);
+    if (error != std::errc() || end != asked.data() + asked.size() || attempts_ < 1) {
+      throw SetupError("AWS_MAX_ATTEMPTS is no number from 1 on");
+    }
+  }
+}
 
 Caller& Clients::of(const Service& service) {
   if (region_.empty()) {
@@ -28,6 +36,7 @@ Caller& Clients::of(const Service& service) {
     options.credentials = credentials_;
     options.ca_bundle = ca_bundle_of(settings_, *profiles_);
     options.world = world_;
+    options.attempts = attempts_;
     caller = std::make_unique<Caller>(std::move(options));
   }
   return *caller;

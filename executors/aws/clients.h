@@ -30,6 +30,7 @@ class Clients {
   std::shared_ptr<const Profiles> profiles_;
   std::string region_;
   std::shared_ptr<CredentialSource> credentials_;
+  int attempts_ = most_attempts;  // AWS_MAX_ATTEMPTS
   std::mutex mutex_;
   std::map<std::string_view, std::unique_ptr<Caller>> callers_;  // by Service::name
 };

@@ -88,12 +88,12 @@ json by_name(const json& value) {
 // What ECS answers where nothing was said.
 bool is_filled_in(const std::string& key, const json& value, const json& around) {
   if (value.is_null()) return true;
+  if (key == "essential") return value == true;
   if (value.is_array() || value.is_object() || value.is_string()) {
     if (value.empty() || value == "") return true;
   }
   if (value.is_number() && value == 0) return true;
   if (value.is_boolean() && value == false) return true;
-  if (key == "essential") return value == true;
   if (key == "protocol") return value == "tcp";
   if (key == "hostPort") return around.value("containerPort", json()) == value;
   if (key == "networkMode") return value == "bridge";

@@ -115,6 +115,8 @@ Response Client::send(const Request& request, const std::stop_token& stop) {
   curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
   curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+  const bool repeatable = request.repeatable || request.method == "GET" || request.method == "HEAD";
+  curl_easy_setopt(curl, CURLOPT_FRESH_CONNECT, repeatable ? 0L : 1L);
   curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers.get());
   if (request.method == "HEAD") {
     curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);

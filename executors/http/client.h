@@ -23,9 +23,12 @@ struct Request {
   Headers headers;
   std::string body;
   std::chrono::milliseconds connect_patience{10'000};
-  std::chrono::milliseconds patience{60'000};       // for all of it
-  bool proxied = true;                              // HTTPS_PROXY, HTTP_PROXY and NO_PROXY are honoured
-  std::filesystem::path ca_bundle;                  // PEM; empty: the machine's
+  std::chrono::milliseconds patience{60'000};  // for all of it
+  bool proxied = true;                         // HTTPS_PROXY, HTTP_PROXY and NO_PROXY are honoured
+  std::filesystem::path ca_bundle;             // PEM; empty: the machine's
+  // May reach the server twice without harm. libcurl sends a request again by itself when a connection that was kept
+  // breaks off: all others get a connection of their own.
+  bool repeatable = false;
   std::size_t most_bytes = std::size_t{64} << 20U;  // of the answer's body
 };
 
