@@ -8,9 +8,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <array>
+#include <atomic>
 #include <cstdlib>
 #include <functional>
 #include <thread>
+#include <vector>
 
 namespace executors::http {
 namespace {
@@ -118,10 +121,13 @@ class Rude {
     }
     port_ = ntohs(address.sin_port);
     thread_ = std::thread([this, behave = std::move(behave)] {
-      const int connection = ::accept(listener_, nullptr, nullptr);
-      if (connection < 0) return;
-      behave(connection);
-      ::close(connection);
+      std::vector<std::jthread> connections;
+      for (int connection = 0; (connection = ::accept(listener_, nullptr, nullptr)) >= 0;) {
+        connections.emplace_back([connection, &behave] {
+          behave(connection);
+          ::close(connection);
+        });
+      }
     });
   }
   ~Rude() {
@@ -164,6 +170,34 @@ TEST(HttpClientFailures, AConnectionCutAfterTheRequestMayHaveActed) {
     static_cast<void>(::recv(connection, &byte, 1, 0));
   });
   EXPECT_TRUE(failure_of({.method = "POST", .url = server.url(), .body = "x"}).arrived);
+}
+
+// libcurl sends a request again by itself when a connection that it had kept breaks off without an answer.
+TEST(HttpClientFailures, AConnectionThatWasKeptAndBreaksOffIsNoReasonToSendTwice) {
+  std::atomic<int> posts = 0;
+  const Rude server([&](int connection) {
+    for (std::string asked;;) {
+      std::array<char, 4096> bytes{};
+      const ssize_t size = ::recv(connection, bytes.data(), bytes.size(), 0);
+      if (size <= 0) return;
+      asked = std::string(bytes.data(), static_cast<std::size_t>(size));
+      if (asked.find("POST ") != std::string::npos) {
+        ++posts;
+        return;
+      }
+      constexpr std::string_view answer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+      static_cast<void>(::send(connection, answer.data(), answer.size(), 0));
+    }
+  });
+  Client client;
+  EXPECT_EQ(client.send({.url = server.url()}).status, 200);
+  try {
+    client.send({.method = "POST", .url = server.url(), .body = "x"});
+    ADD_FAILURE() << "nobody answered";
+  } catch (const TransportError& error) {
+    EXPECT_TRUE(error.arrived);
+  }
+  EXPECT_EQ(posts, 1);
 }
 
 TEST(HttpClientFailures, AServerThatNeverAnswersIsNotWaitedForLongerThanSaid) {
