@@ -713,7 +713,8 @@ TEST(LanguageResourceGroup, AnUnknownProcessModeIsRefused) {
   project.configuration("[resource_groups]\nprocess_mode = { production = \"fastest\" }\n");
   const Result result = project.exec();
   EXPECT_EQ(result.code, 2) << result;
-  EXPECT_THAT(result.err, HasSubstr("expected unordered, oldest_first, newest_first, newest_ready_first or newest_wins"));
+  EXPECT_THAT(result.err,
+              HasSubstr("expected unordered, oldest_first, newest_first, newest_ready_first or newest_wins"));
 }
 
 // --- trigger -----------------------------------------------------------------------------------------------------
