@@ -282,6 +282,7 @@ SessionResult Session::run_with(Observer& console, Relay& relay, Checkouts& chec
   for (const auto job : critical_path(plan_, spans.all())) finished.critical_path.push_back(factory.name(job));
   for (Observer* observer : observers) observer->on(finished);
 
+  if (!settings_.parent) remove_directories_below(result.run);
   if (!has_kept(directory)) executors::remove_tree(directory);  // else it is what the kept workspaces are made of
   if (caches && caches->saved()) {
     GcOptions limits = settings_.caches;
@@ -290,6 +291,23 @@ SessionResult Session::run_with(Observer& console, Relay& relay, Checkouts& chec
     prune_standing(store_, standing);
   }
   return result;
+}
+
+// Of child pipelines that are over: while their containers were still going, a directory may have resisted.
+void Session::remove_directories_below(RunId run) const {
+  const bool has_children = std::any_of(pipeline_.jobs.begin(), pipeline_.jobs.end(), [](const pipelines::Job& job) {
+    return job.trigger || (job.step && std::holds_alternative<pipelines::RollbackStep>(*job.step));
+  });
+  if (!has_children) return;
+  std::error_code failure;
+  for (const auto& entry : fs::directory_iterator(make_work_directory(store_), failure)) {
+    const std::string name = entry.path().filename().string();
+    if (name.empty() || name.find_first_not_of("0123456789") != std::string::npos) continue;
+    auto row = store_.run(std::stoull(name));
+    if (!row || !row->outcome || row->parent == 0 || has_kept(entry.path())) continue;
+    while (row && row->parent != 0 && row->parent != run) row = store_.run(row->parent);
+    if (row && row->parent == run) executors::remove_tree(entry.path());
+  }
 }
 
 ChildEnd Session::run_child(const ChildStart& start, RunId run, Checkouts& checkouts, Relay& relay,

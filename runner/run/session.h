@@ -89,6 +89,7 @@ class Session {
   SessionResult run(Observer& console, const std::stop_token&, std::optional<RunId> taken_up = {});
 
  private:
+  void remove_directories_below(RunId) const;
   ChildEnd run_child(const ChildStart&, RunId run, Checkouts&, Relay&, const std::stop_token&);
   SessionResult run_with(Observer& console, Relay&, Checkouts&, const std::stop_token&, std::optional<RunId> taken_up);
   RunId record_run();
