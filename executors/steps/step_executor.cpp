@@ -280,7 +280,9 @@ class StepExecution : public Execution {
     const auto journal = host_.journal(spec_.id);
     std::optional<milliseconds> poll;
     for (const auto& [name, value] : work.environment) {
-      if (name == "RUNNER_POLL_INTERVAL") poll = poll_interval(value);
+      if (name != "RUNNER_POLL_INTERVAL" || value.empty()) continue;
+      poll = poll_interval(value);
+      if (!poll) notices.warning(fmt::format("RUNNER_POLL_INTERVAL is no number of seconds: {}", value));
     }
     std::optional<ToolSandbox> sandbox;
     if (spec_.step == StepPlace::sandbox) {
@@ -289,6 +291,9 @@ class StepExecution : public Execution {
     Context context({spec_, work, log, notices, host_, *journal, clients, world, stop, hurry_,
                      sandbox ? &*sandbox : nullptr, poll});
     context.say(pipelines::describe(*work.step));
+    if (spec_.step == StepPlace::runner && !clients.region().empty()) {
+      context.say(fmt::format("AWS {}, with the credentials of {}", clients.region(), clients.source(stop)));
+    }
     JobResult result = std::visit([&](const auto& step) { return carry_out(step, context); }, *work.step);
     result.collected = context.reports();
     if (sandbox) sandbox->give(result);
