@@ -114,11 +114,7 @@ class GroupRefresh {
     return std::move(*group);
   }
 
-  Pace pace(std::chrono::seconds wait) const {
-    Pace result{first_look, later_look, wait};
-    if (step_.poll) result.first = result.longest = *step_.poll;
-    return result;
-  }
+  Pace pace(std::chrono::seconds wait) const { return Pace{first_look, later_look, wait}.with(step_.poll); }
 
   // --- capacity ---
 

@@ -122,12 +122,6 @@ fs::path ToolEnd::file(std::string_view kind) const {
   return {};
 }
 
-std::string_view Context::variable(std::string_view name) const {
-  const auto& all = parts_.work.environment;
-  const auto found = std::find_if(all.rbegin(), all.rend(), [&](const auto& each) { return each.first == name; });
-  return found == all.rend() ? std::string_view() : std::string_view(found->second);
-}
-
 std::string Context::read_file(std::string_view path, std::size_t most) const {
   const std::string& project = parts_.spec.project_dir;
   fs::path relative = fs::path(path).lexically_normal();

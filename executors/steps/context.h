@@ -32,6 +32,8 @@ class StepFailed : public std::runtime_error {
 struct Pace {
   std::chrono::milliseconds first{5'000}, longest{15'000};  // between two looks: growing from the one to the other
   std::chrono::seconds wait{0};                             // in all
+  // The same with what the author said of it, if anything: always that long.
+  Pace with(const std::optional<std::chrono::seconds>& poll) const { return poll ? Pace{*poll, *poll, wait} : *this; }
 };
 
 // A tool's work in the job's sandbox.
@@ -95,8 +97,6 @@ class Context {
   // A variable for later jobs; the last one of a name stays. A name is made of letters, digits and underscores.
   void output(std::string name, std::string value);
   const std::vector<std::pair<std::string, std::string>>& outputs() const { return outputs_; }
-  // A variable of the job; empty where there is none.
-  std::string_view variable(std::string_view name) const;
 
   // A file of the project as the job would see it: the sources with caches and artifacts over them. Throws StepFailed
   // where there is none, or where it lies outside.

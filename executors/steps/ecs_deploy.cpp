@@ -193,10 +193,8 @@ class EcsDeployment {
   std::optional<Fate> follow(const Service& service, RolloutJudge& judge, std::chrono::seconds wait, const Facts& begun,
                              const std::stop_token& stop) {
     std::optional<Fate> fate;
-    Pace pace{first_look, later_look, wait};
-    if (step_.poll) pace.first = pace.longest = *step_.poll;
     context_.poll(
-        pace,
+        Pace{first_look, later_look, wait}.with(step_.poll),
         [&] {
           const auto seen = ecs_.service(step_.cluster, service.name, stop);
           const Fate now = judge.look(seen);

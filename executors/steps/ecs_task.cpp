@@ -187,8 +187,7 @@ class OneTask {
   // --- following it ---
 
   JobResult follow(const std::string& arn) {
-    Pace pace{first_look, later_look, step_.wait};
-    if (step_.poll) pace.first = pace.longest = *step_.poll;
+    const Pace pace = Pace{first_look, later_look, step_.wait}.with(step_.poll);
     const Facts since = context_.remember("watching", [&] {
       return Facts{{"time", std::to_string(std::chrono::system_clock::to_time_t(context_.now()))}};
     });
